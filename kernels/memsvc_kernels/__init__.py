@@ -1,0 +1,15 @@
+"""Tensor kernels of the memory: pool, route, top-k, attend. Knows tensors only, never models or files."""
+
+from memsvc_kernels.attention import attend
+from memsvc_kernels.pooling import chunk_mean, chunk_offsets
+from memsvc_kernels.routing import collapse_queries, document_max, route, top_documents
+
+__all__ = [
+    "attend",
+    "chunk_mean",
+    "chunk_offsets",
+    "collapse_queries",
+    "document_max",
+    "route",
+    "top_documents",
+]
