@@ -1,0 +1,42 @@
+"""The engine: owner thread, encoder lane, live banks. The service's only way to memory."""
+
+from memsvc_storage import BankNotFound
+
+from memsvc.engine.engine import Engine
+from memsvc.engine.errors import (
+    EncodingUnhealthy,
+    EngineError,
+    EngineStopped,
+    MemoryChanged,
+    ModelNotReady,
+    Overloaded,
+)
+from memsvc.engine.types import (
+    Context,
+    DocumentFilter,
+    EngineConfig,
+    Health,
+    IndexedView,
+    ModelState,
+    RecallWithTexts,
+    RetrieverFactory,
+)
+
+__all__ = [
+    "BankNotFound",
+    "Context",
+    "DocumentFilter",
+    "EncodingUnhealthy",
+    "Engine",
+    "EngineConfig",
+    "EngineError",
+    "EngineStopped",
+    "Health",
+    "IndexedView",
+    "MemoryChanged",
+    "ModelNotReady",
+    "ModelState",
+    "Overloaded",
+    "RecallWithTexts",
+    "RetrieverFactory",
+]

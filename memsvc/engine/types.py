@@ -1,0 +1,76 @@
+"""Settings and plain results of the engine. Knows no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from memsvc_router.api import Citation, DocumentText, MemoryView, Recall, Retriever, Usage
+from memsvc_storage import Document
+
+ModelState = Literal["LOADING", "READY", "FAILED"]
+DocumentFilter = Callable[[Document], bool]
+"""Decides by a document's facts (its `text` is empty) whether a question may see it."""
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """How one engine runs. Sizes are counts, characters or tokens as named; times are seconds."""
+
+    data_dir: Path
+    database_url: str | None = None
+    max_questions: int = 256  # waiting or running; one more is Overloaded
+    io_threads: int = 8
+    batch_documents: int = 256  # fetched, encoded and committed as one segment
+    batch_chars: int = 64_000  # about 16k tokens
+    slice_chars: int = 16_000  # about 4k tokens: the longest a question waits behind encoding
+    encode_patience: float = 2.0  # an encode slice that waited longer goes ahead of questions
+    unhealthy_after: int = 3  # encode failures in a row
+    retry_seconds: float = 1.0  # pause after an encode failure, doubled up to 32 times
+    sweep_seconds: float = 1.0
+    compact_seconds: float = 300.0
+    compact_dead_fraction: float = 0.5
+    warm_banks: int = 64  # banks whose routing keys are loaded at start; others at first use
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether questions are served and memory is being made; `reason` is "" when it is."""
+
+    serving: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Context:
+    """A prompt block of at most `max_tokens` tokens and the verbatim sources it is made of."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    tokens: int
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True)
+class RecallWithTexts(Recall):
+    """A recall and, where asked for, the text of each of its hits, in the same order."""
+
+    texts: tuple[DocumentText, ...] = ()
+
+
+class IndexedView(MemoryView, Protocol):
+    """A view whose whole handle space can be walked, for retrievers that keep their own index."""
+
+    def handles(self) -> list[int]:
+        """Every handle that can be routed to."""
+        ...
+
+    def handle_of(self, document_id: str) -> int | None:
+        """The handle of a document, or None where the view does not hold it."""
+        ...
+
+
+RetrieverFactory = Callable[[IndexedView], Retriever]
+"""Binds another way of finding documents to one question's view."""
