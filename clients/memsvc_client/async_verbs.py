@@ -1,0 +1,135 @@
+"""The asyncio client's questions, operations and server verbs. Knows no bytes and no channels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable
+
+from memsvc_client import memory_calls
+from memsvc_client.async_transport import AsyncTransport
+from memsvc_client.errors import DeadlineExceeded
+from memsvc_client.events import Answer, AnswerBuilder, AskOptions, Context, Event, Recall
+from memsvc_client.pagers import AsyncPager
+from memsvc_client.resources import HealthStatus, Operation, OperationState, ServerInfo
+from memsvc_client.transport import WAIT_GRACE, WAIT_SLICE, WATCH_SLICE
+
+
+class AsyncMemoryVerbs(AsyncTransport):
+    """MemoryService, OperationService, AdminService and health."""
+
+    async def recall(
+        self,
+        bank: str,
+        question: str,
+        *,
+        options: AskOptions = AskOptions(),
+        filter: str = "",
+        timeout: float | None = None,
+    ) -> Recall:
+        """Which documents does this question need? Best first."""
+        return await self._run(memory_calls.recall(bank, question, options, filter), timeout)
+
+    def ask(
+        self,
+        bank: str,
+        question: str,
+        *,
+        options: AskOptions = AskOptions(),
+        filter: str = "",
+        timeout: float | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """Hops, citations and pieces of the answer as they come, then Done.
+
+        The call begins with the first event that is read; leaving early cancels it.
+        """
+        return self._receive(memory_calls.ask(bank, question, options, filter), timeout)
+
+    async def ask_answer(
+        self,
+        bank: str,
+        question: str,
+        *,
+        options: AskOptions = AskOptions(),
+        filter: str = "",
+        timeout: float | None = None,
+    ) -> Answer:
+        """The whole answer at once."""
+        builder = AnswerBuilder()
+        async for event in self.ask(
+            bank, question, options=options, filter=filter, timeout=timeout
+        ):
+            builder.add(event)
+        return builder.answer()
+
+    async def build_context(
+        self,
+        bank: str,
+        query: str,
+        max_tokens: int,
+        *,
+        options: AskOptions = AskOptions(),
+        filter: str = "",
+        timeout: float | None = None,
+    ) -> Context:
+        """Text for any language model's prompt, of at most `max_tokens` tokens."""
+        call = memory_calls.build_context(bank, query, max_tokens, options, filter)
+        return await self._run(call, timeout)
+
+    async def get_operation(self, operation: str, *, timeout: float | None = None) -> Operation:
+        """One operation as it stands. Raises NotFound."""
+        return await self._run(memory_calls.get_operation(operation), timeout)
+
+    def list_operations(
+        self,
+        *,
+        bank: str | None = None,
+        state: OperationState | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> AsyncPager[Operation]:
+        """Operations, oldest first; of one bank, or in one state."""
+        return AsyncPager(
+            lambda token: self._run(
+                memory_calls.list_operations(bank, state, page_size, token), timeout
+            ),
+            page_token,
+        )
+
+    async def wait_operation(
+        self,
+        operation: str | Operation,
+        *,
+        on_progress: Callable[[Operation], None] | None = None,
+        timeout: float | None = None,
+    ) -> Operation:
+        """Wait for the end, DONE or not; None waits for as long as it takes.
+
+        Raises DeadlineExceeded if `timeout` seconds pass first.
+        """
+        name = operation if isinstance(operation, str) else operation.name
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            seconds = WAIT_SLICE if on_progress is None else WATCH_SLICE
+            if deadline is not None:
+                seconds = max(0.0, min(seconds, deadline - time.monotonic()))
+            call = memory_calls.wait_operation(name, seconds)
+            state = await self._run(call, seconds + WAIT_GRACE)
+            if on_progress is not None:
+                on_progress(state)
+            if state.ended:
+                return state
+            if deadline is not None and time.monotonic() >= deadline:
+                raise DeadlineExceeded(f"{state.name} is still {state.state}")
+
+    async def cancel_operation(self, operation: str, *, timeout: float | None = None) -> Operation:
+        """Stop a compaction or re-encoding. Raises FailedPrecondition, NotFound."""
+        return await self._run(memory_calls.cancel_operation(operation), timeout)
+
+    async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
+        """Which server is there, and in which state?"""
+        return await self._run(memory_calls.server_info(), timeout)
+
+    async def health(self, service: str = "", *, timeout: float | None = None) -> HealthStatus:
+        """Whether the server, or one service of it ("memsvc.v1.MemoryService"), is serving."""
+        return await self._run(memory_calls.health(service), timeout)

@@ -1,0 +1,180 @@
+"""What a question brings back: the events of `ask`, and the results of recall and context.
+
+`Hop…, Citation…, Token…, Done` is the order of a stream. Documents are full resource names; `start`
+and `end` count characters (code points) in a document's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from memsvc_client.names import last_id
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A document that was routed to, with its best chunk. `title` and `quote` only from recall."""
+
+    document: str
+    score: float
+    chunk: int
+    start: int
+    end: int
+    hop: int
+    read: bool
+    title: str = ""
+    quote: str = ""
+
+    @property
+    def document_id(self) -> str:
+        """The last part of the document's name."""
+        return last_id(self.document)
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One round of routing: what was given, what it was routed to (best first), what was read."""
+
+    index: int
+    given: tuple[str, ...]
+    routed: tuple[Hit, ...]
+    read: tuple[str, ...]
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A verbatim source: `quote` is exactly the text from `start` to before `end`."""
+
+    document: str
+    title: str
+    quote: str
+    start: int
+    end: int
+    chunk: int
+    score: float
+    hop: int
+    layer: int
+
+    @property
+    def document_id(self) -> str:
+        """The last part of the document's name."""
+        return last_id(self.document)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of the answer, in order."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a question cost: the model's tokens, wall milliseconds."""
+
+    question_tokens: int = 0
+    read_tokens: int = 0
+    documents_read: int = 0
+    hops: int = 0
+    forward_ms: float = 0.0
+    total_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of an answer. `found` is False when memory holds none; then `answer` is ""."""
+
+    answer: str
+    found: bool
+    confidence: float
+    usage: Usage = field(default_factory=Usage)
+
+
+Event = Hop | Citation | Token | Done
+
+
+@dataclass(frozen=True)
+class AskOptions:
+    """Budgets of one question; None takes the server's default. `k`: documents routed to;
+    `max_hops`: rounds of routing; `max_documents`: texts read; `min_confidence`: below it the
+    answer is "not in memory"."""
+
+    k: int | None = None
+    max_hops: int | None = None
+    max_documents: int | None = None
+    min_confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Which documents a question needs, best first."""
+
+    hits: tuple[Hit, ...]
+    hops: tuple[Hop, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Context:
+    """Text for a prompt, of `tokens` tokens; `citations[n - 1]` is the source of `[n]` in it."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer. Believe `text` only if `found`."""
+
+    text: str
+    found: bool
+    confidence: float
+    citations: tuple[Citation, ...]
+    hops: tuple[Hop, ...]
+    usage: Usage
+
+
+class AnswerBuilder:
+    """Gathers the events of one question."""
+
+    def __init__(self) -> None:
+        self._hops: list[Hop] = []
+        self._citations: list[Citation] = []
+        self._done: Done | None = None
+
+    def add(self, event: Event) -> None:
+        """Take in the next event."""
+        match event:
+            case Hop():
+                self._hops.append(event)
+            case Citation():
+                self._citations.append(event)
+            case Done():
+                self._done = event
+            case Token():
+                pass  # `Done` repeats the whole answer.
+
+    def answer(self) -> Answer:
+        """The answer. Raises ValueError if the stream has not ended with Done."""
+        if self._done is None:
+            raise ValueError("the stream of events has not ended with Done")
+        done = self._done
+        return Answer(
+            done.answer,
+            done.found,
+            done.confidence,
+            tuple(self._citations),
+            tuple(self._hops),
+            done.usage,
+        )
+
+    @classmethod
+    def collect(cls, events: Iterable[Event]) -> Answer:
+        """The answer of a whole stream. Raises ValueError if it does not end with Done."""
+        builder = cls()
+        for event in events:
+            builder.add(event)
+        return builder.answer()

@@ -1,0 +1,135 @@
+"""The verbs of MemoryService, OperationService, AdminService and of gRPC health as calls."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from google.protobuf.duration_pb2 import Duration
+from grpc_health.v1 import health_pb2
+from memsvc_proto.v1 import admin_pb2, memory_pb2, operation_pb2
+
+from memsvc_client import wire
+from memsvc_client.call import Call, Page, make_call
+from memsvc_client.events import AskOptions, Context, Event, Recall
+from memsvc_client.names import bank_name, operation_name
+from memsvc_client.resources import HealthStatus, Operation, OperationState, ServerInfo
+
+
+def recall(bank: str, question: str, options: AskOptions, filter: str) -> Call[Recall]:
+    def convert(message: memory_pb2.RecallResponse) -> Recall:
+        return Recall(
+            tuple(wire.hit(one) for one in message.hits),
+            tuple(wire.hop(one) for one in message.hops),
+            wire.usage(message.usage),
+        )
+
+    request = memory_pb2.RecallRequest(
+        bank=bank_name(bank),
+        question=wire.unicode_only(question, "question"),
+        options=_options(options),
+        filter=filter,
+    )
+    return make_call("MemoryService/Recall", request, memory_pb2.RecallResponse, convert)
+
+
+def ask(bank: str, question: str, options: AskOptions, filter: str) -> Call[Event | None]:
+    """The call answers with a stream; each message of it is converted."""
+    request = memory_pb2.AskRequest(
+        bank=bank_name(bank),
+        question=wire.unicode_only(question, "question"),
+        options=_options(options),
+        filter=filter,
+    )
+    return make_call("MemoryService/Ask", request, memory_pb2.AskEvent, wire.event)
+
+
+def build_context(
+    bank: str, query: str, max_tokens: int, options: AskOptions, filter: str
+) -> Call[Context]:
+    def convert(message: memory_pb2.BuildContextResponse) -> Context:
+        sources = tuple(wire.citation(one) for one in message.citations)
+        return Context(message.text, sources, message.tokens)
+
+    request = memory_pb2.BuildContextRequest(
+        bank=bank_name(bank),
+        query=wire.unicode_only(query, "query"),
+        max_tokens=max_tokens,
+        options=_options(options),
+        filter=filter,
+    )
+    response = memory_pb2.BuildContextResponse
+    return make_call("MemoryService/BuildContext", request, response, convert)
+
+
+def _options(options: AskOptions) -> memory_pb2.AskOptions:
+    return memory_pb2.AskOptions(
+        k=options.k,
+        max_hops=options.max_hops,
+        max_documents=options.max_documents,
+        min_confidence=options.min_confidence,
+    )
+
+
+def get_operation(operation: str) -> Call[Operation]:
+    request = operation_pb2.GetOperationRequest(name=operation_name(operation))
+    return _operation_call("GetOperation", request)
+
+
+def list_operations(
+    bank: str | None, state: OperationState | None, page_size: int, page_token: str
+) -> Call[Page[Operation]]:
+    def convert(message: operation_pb2.ListOperationsResponse) -> Page[Operation]:
+        operations = tuple(wire.operation(one) for one in message.operations)
+        return Page(operations, message.next_page_token)
+
+    request = operation_pb2.ListOperationsRequest(
+        bank="" if bank is None else bank_name(bank),
+        state=state or "STATE_UNSPECIFIED",
+        page_size=page_size,
+        page_token=page_token,
+    )
+    response = operation_pb2.ListOperationsResponse
+    return make_call("OperationService/ListOperations", request, response, convert)
+
+
+def wait_operation(operation: str, seconds: float) -> Call[Operation]:
+    timeout = Duration()
+    timeout.FromMicroseconds(round(seconds * 1e6))
+    request = operation_pb2.WaitOperationRequest(name=operation_name(operation), timeout=timeout)
+    return _operation_call("WaitOperation", request)
+
+
+def cancel_operation(operation: str) -> Call[Operation]:
+    request = operation_pb2.CancelOperationRequest(name=operation_name(operation))
+    return _operation_call("CancelOperation", request)
+
+
+def _operation_call(
+    method: str,
+    request: operation_pb2.GetOperationRequest
+    | operation_pb2.WaitOperationRequest
+    | operation_pb2.CancelOperationRequest,
+) -> Call[Operation]:
+    response = operation_pb2.Operation
+    return make_call(f"OperationService/{method}", request, response, wire.operation)
+
+
+def server_info() -> Call[ServerInfo]:
+    request = admin_pb2.GetServerInfoRequest()
+    return make_call("AdminService/GetServerInfo", request, admin_pb2.ServerInfo, wire.server_info)
+
+
+def health(service: str) -> Call[HealthStatus]:
+    """`service`: "" for the whole server, or for example "memsvc.v1.MemoryService"."""
+
+    def convert(message: object) -> HealthStatus:
+        assert isinstance(message, health_pb2.HealthCheckResponse)
+        name = health_pb2.HealthCheckResponse.ServingStatus.Name(message.status)
+        return cast("HealthStatus", name)
+
+    return Call(
+        "/grpc.health.v1.Health/Check",
+        health_pb2.HealthCheckRequest(service=service),
+        health_pb2.HealthCheckResponse,
+        convert,
+    )
