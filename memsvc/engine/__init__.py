@@ -1,5 +1,7 @@
 """The engine: owner thread, encoder lane, live banks. The service's only way to memory."""
 
+from __future__ import annotations
+
 from memsvc_storage import BankNotFound
 
 from memsvc.engine.engine import Engine

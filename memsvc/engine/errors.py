@@ -1,3 +1,4 @@
+# ruff: noqa: N818  (names say what is wrong, as in memsvc_storage)
 """What the engine refuses, and why. Knows no status codes of any wire."""
 
 from __future__ import annotations

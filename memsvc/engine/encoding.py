@@ -1,0 +1,116 @@
+"""Encoding one slice of documents on the owner thread, and finding out who is to blame if it fails.
+
+Knows the model and the owner thread; nothing of stores, batches or segments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+from memsvc_router.api import CONTENT, ROUTING, SPANS, DocumentText, EncodedDocument
+from memsvc_storage import Document
+
+from memsvc.engine.errors import EngineError
+from memsvc.engine.owner import ModelOwner
+
+_PROBE = DocumentText("Probe", "A plain sentence that any sound model can encode.")
+_REASON_CHARS = 200
+
+
+class ModelSick(Exception):  # noqa: N818
+    """The model cannot encode even a plain sentence: no document is to blame."""
+
+
+@dataclass
+class Encoding:
+    """What became of some documents: blocks for those that went well, reasons for the others."""
+
+    encoded: list[tuple[Document, EncodedDocument]] = field(default_factory=list)
+    failed: list[tuple[Document, str]] = field(default_factory=list)
+
+
+def cut(documents: Sequence[Document], slice_chars: int) -> list[list[Document]]:
+    """Slices of at most `slice_chars` or one document, alike in length: little is padded."""
+    slices: list[list[Document]] = []
+    chars = slice_chars
+    for document in sorted(documents, key=lambda d: len(d.text)):
+        chars += len(document.title) + len(document.text)
+        if chars > slice_chars:
+            slices.append([])
+            chars = len(document.title) + len(document.text)
+        slices[-1].append(document)
+    return slices
+
+
+def submit(owner: ModelOwner, documents: Sequence[Document]) -> Future[list[EncodedDocument]]:
+    texts = [DocumentText(d.title, d.text) for d in documents]
+    return owner.encode(lambda model: model.encode(texts))
+
+
+async def collect(
+    owner: ModelOwner, documents: Sequence[Document], future: Future[list[EncodedDocument]]
+) -> Encoding:
+    """The outcome of a submitted slice; documents that fail alone do not hold up the others.
+
+    Raises ModelSick where the model is to blame, EngineError where the engine is stopping.
+    """
+    outcome = Encoding()
+    try:
+        _sort(documents, await asyncio.wrap_future(future), outcome)
+        return outcome
+    except EngineError:
+        raise
+    except Exception as error:
+        await probe(owner)
+        if len(documents) == 1:
+            outcome.failed.append((documents[0], _reason(error)))
+            return outcome
+    for document in documents:
+        try:
+            alone = await asyncio.wrap_future(submit(owner, [document]))
+            _sort([document], alone, outcome)
+        except EngineError:
+            raise
+        except Exception as error:
+            outcome.failed.append((document, _reason(error)))
+    return outcome
+
+
+async def probe(owner: ModelOwner) -> None:
+    """Raises ModelSick unless the model encodes a plain sentence."""
+    try:
+        future = owner.encode(lambda model: model.encode([_PROBE]))
+        _check((await asyncio.wrap_future(future))[0])
+    except EngineError:
+        raise
+    except Exception as error:
+        raise ModelSick(type(error).__name__) from error
+
+
+def _sort(documents: Sequence[Document], encoded: list[EncodedDocument], outcome: Encoding) -> None:
+    if len(encoded) != len(documents):
+        raise ValueError(f"{len(documents)} documents became {len(encoded)} blocks")
+    for document, block in zip(documents, encoded, strict=True):
+        try:
+            _check(block)
+            outcome.encoded.append((document, block))
+        except ValueError as error:
+            outcome.failed.append((document, _reason(error)))
+
+
+def _check(block: EncodedDocument) -> None:
+    """One key that is not a number would win or lose every comparison: never let it in."""
+    for name in (CONTENT, ROUTING, SPANS):
+        if name not in block.tensors:
+            raise ValueError(f"the block has no {name}")
+    for name in (CONTENT, ROUTING):
+        if not np.isfinite(block.tensors[name]).all():
+            raise ValueError(f"the block's {name} is not finite")
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_REASON_CHARS]

@@ -1,0 +1,200 @@
+"""A bank in memory: routing keys, spans and facts of its READY documents, in growing arrays.
+
+Documents have slots, numbered upwards and never reused; a slot is a view's handle. Snapshots keep
+the arrays of their moment: adding appends beyond them, discarding flips a flag that they copied.
+Knows nothing of stores, models or questions.  Legend: C chunks, N slots, W = L·R routing width.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from memsvc_storage import BlockRow, Document
+from numpy.typing import NDArray
+
+S = TypeVar("S", bound=np.generic)
+
+_REPACK_SLOTS = 1024  # fewer dead slots than this are not worth copying the keys
+
+
+@dataclass(frozen=True)
+class LiveDocument:
+    """What the live bank takes in of one document. `keys` [C, W], `spans` [C, 2]."""
+
+    facts: Document
+    block: BlockRow
+    keys: NDArray[np.floating]
+    spans: NDArray[np.int32]
+
+
+class _Growing(Generic[S]):
+    """An array that grows along its rows by doubling; views of its past stay valid."""
+
+    def __init__(self, dtype: type[S], width: tuple[int, ...] = ()) -> None:
+        self._rows: NDArray[S] = np.empty((0, *width), dtype)
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def extend(self, rows: NDArray[Any]) -> None:
+        needed = self._length + len(rows)
+        if needed > len(self._rows):
+            grown = np.empty((max(needed, 2 * len(self._rows)), *rows.shape[1:]), self._rows.dtype)
+            grown[: self._length] = self._rows[: self._length]
+            self._rows = grown
+        self._rows[self._length : needed] = rows
+        self._length = needed
+
+    @property
+    def rows(self) -> NDArray[S]:
+        return self._rows[: self._length]
+
+
+class Columns:
+    """The columns behind one numbering of slots. Chunks of a slot are contiguous and ascending."""
+
+    def __init__(self, width: int) -> None:
+        self.keys = _Growing(np.float32, (width,))  # [C, W]
+        self.chunk_slot = _Growing(np.int64)  # [C]
+        self.spans = _Growing(np.int32, (2,))  # [C, 2]
+        self.first_chunk = _Growing(np.int64)  # [N]
+        self.chunks = _Growing(np.int64)  # [N]
+        self.alive = _Growing(np.bool_)  # [N]
+        self.expires = _Growing(np.float64)  # [N] seconds since the epoch, inf: never
+        self.facts: list[Document] = []  # [N]
+        self.blocks: list[BlockRow] = []  # [N]
+
+    def append(self, documents: Sequence[LiveDocument]) -> None:
+        counts = np.array([len(d.keys) for d in documents], np.int64)
+        slots = np.arange(len(self.facts), len(self.facts) + len(documents))
+        self.first_chunk.extend(len(self.keys) + np.cumsum(counts) - counts)
+        self.chunks.extend(counts)
+        self.keys.extend(np.concatenate([d.keys for d in documents]))
+        self.spans.extend(np.concatenate([d.spans for d in documents]))
+        self.chunk_slot.extend(np.repeat(slots, counts))
+        self.alive.extend(np.ones(len(documents), np.bool_))
+        self.expires.extend(np.array([_expires(d.facts) for d in documents]))
+        self.facts += [d.facts for d in documents]
+        self.blocks += [d.block for d in documents]
+
+    def living(self) -> Columns:
+        """A copy without the dead slots, numbered anew."""
+        alive = self.alive.rows
+        slots = np.flatnonzero(alive)
+        chunk_slot = self.chunk_slot.rows
+        kept = alive[chunk_slot]
+        counts = self.chunks.rows[slots]
+        copy = Columns(self.keys.rows.shape[1])
+        copy.keys.extend(self.keys.rows[kept])
+        copy.spans.extend(self.spans.rows[kept])
+        copy.chunk_slot.extend(np.repeat(np.arange(len(slots)), counts))
+        copy.first_chunk.extend(np.cumsum(counts) - counts)
+        copy.chunks.extend(counts)
+        copy.alive.extend(np.ones(len(slots), np.bool_))
+        copy.expires.extend(self.expires.rows[slots])
+        copy.facts = [self.facts[slot] for slot in slots]
+        copy.blocks = [self.blocks[slot] for slot in slots]
+        return copy
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of a live bank. `slots` [N] of `columns` existed; `allowed` may be routed to."""
+
+    columns: Columns
+    allowed: NDArray[np.bool_]  # [N]
+    keys: NDArray[np.float32]  # [C, W]
+    chunk_slot: NDArray[np.int64]  # [C]
+
+
+class LiveBank:
+    """Thread-safe. `changing` is for whoever reads the store and then brings the bank in line:
+    held over both, it keeps a slow reader from undoing what a faster one has done since."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.changing = threading.Lock()
+        self._lock = threading.Lock()  # held for moments only; never while waiting
+        self._columns: Columns | None = None
+        self._slot_of: dict[int, int] = {}
+        self._dead = 0
+
+    def __len__(self) -> int:
+        return len(self._slot_of)
+
+    def row_ids(self) -> list[int]:
+        with self._lock:
+            return list(self._slot_of)
+
+    def add(self, documents: Sequence[LiveDocument]) -> None:
+        """Take documents in; one that is here already is replaced."""
+        if not documents:
+            return
+        with self._lock:
+            self._discard(d.facts.row_id for d in documents)
+            if self._columns is None:
+                self._columns = Columns(documents[0].keys.shape[1])
+            first = len(self._columns.facts)
+            self._columns.append(documents)
+            for slot, document in enumerate(documents, first):
+                self._slot_of[document.facts.row_id] = slot
+
+    def align(self, row_ids: Iterable[int], facts: Mapping[int, Document]) -> None:
+        """Bring rows in line with their facts now: what is gone or of another revision goes."""
+        with self._lock:
+            for row_id in row_ids:
+                slot = self._slot_of.get(row_id)
+                if slot is None or self._columns is None:
+                    continue
+                now = facts.get(row_id)
+                revision = self._columns.blocks[slot].revision
+                if now is None or now.state != "READY" or now.revision != revision:
+                    self._discard([row_id])
+                else:
+                    self._columns.facts[slot] = now
+                    self._columns.expires.rows[slot] = _expires(now)
+
+    def move(self, blocks: Iterable[BlockRow]) -> None:
+        """Blocks that lie elsewhere now (after compaction)."""
+        with self._lock:
+            for block in blocks:
+                slot = self._slot_of.get(block.row_id)
+                if slot is not None and self._columns is not None:
+                    self._columns.blocks[slot] = block
+
+    def snapshot(self, filter: Callable[[Document], bool] | None = None) -> Snapshot | None:
+        """What a question asked now may see; None while the bank holds nothing."""
+        with self._lock:
+            columns = self._columns
+            if columns is None:
+                return None
+            allowed = columns.alive.rows & (columns.expires.rows > time.time())
+            keys, chunk_slot = columns.keys.rows, columns.chunk_slot.rows
+        if filter is not None:
+            for slot in np.flatnonzero(allowed):
+                allowed[slot] = filter(columns.facts[slot])
+        return Snapshot(columns, allowed, keys, chunk_slot)
+
+    def _discard(self, row_ids: Iterable[int]) -> None:
+        columns = self._columns
+        if columns is None:
+            return
+        for row_id in row_ids:
+            slot = self._slot_of.pop(row_id, None)
+            if slot is not None:
+                columns.alive.rows[slot] = False
+                self._dead += 1
+        if self._dead >= _REPACK_SLOTS and self._dead > len(self._slot_of):
+            self._columns = columns.living()
+            self._dead = 0
+            self._slot_of = {f.row_id: slot for slot, f in enumerate(self._columns.facts)}
+
+
+def _expires(facts: Document) -> float:
+    return facts.expire_time.timestamp() if facts.expire_time else np.inf

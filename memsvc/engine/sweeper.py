@@ -1,0 +1,65 @@
+"""The sweeper: expired documents are deleted, and banks that are mostly dead are compacted.
+
+Knows the engine's verbs only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+from memsvc_storage import BankNotFound, BankStats, CompactReport, Document, DocumentNotFound
+
+from memsvc.engine.types import EngineConfig
+
+_LOG = logging.getLogger("memsvc.engine")
+_DELETE_AT_ONCE = 256
+
+
+class _Verbs(Protocol):
+    async def expired(self, now: datetime, limit: int) -> list[tuple[str, str]]: ...
+    async def delete_document(self, bank: str, document_id: str) -> Document: ...
+    async def stats(self, bank: str) -> BankStats: ...
+    async def compact(self, bank: str, min_dead_fraction: float) -> CompactReport: ...
+
+
+class Sweeper:
+    """Runs until cancelled. `suspects` are banks that may have dead blocks to give back."""
+
+    def __init__(self, config: EngineConfig, verbs: _Verbs) -> None:
+        self._config = config
+        self._verbs = verbs
+        self._next_compaction = time.monotonic() + config.compact_seconds
+        self.suspects: set[str] = set()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._delete_expired()
+                if time.monotonic() >= self._next_compaction:
+                    self._next_compaction = time.monotonic() + self._config.compact_seconds
+                    await self._compact_suspects()
+            except Exception as error:
+                _LOG.error("sweeping failed and is tried again: %s", type(error).__name__)
+            await asyncio.sleep(self._config.sweep_seconds)
+
+    async def _delete_expired(self) -> None:
+        while expired := await self._verbs.expired(datetime.now(UTC), _DELETE_AT_ONCE):
+            for bank, document_id in expired:
+                try:
+                    await self._verbs.delete_document(bank, document_id)
+                except (BankNotFound, DocumentNotFound):
+                    continue  # somebody else was faster
+
+    async def _compact_suspects(self) -> None:
+        suspects, self.suspects = self.suspects, set()
+        for bank in suspects:
+            try:
+                dead = (await self._verbs.stats(bank)).dead_fraction
+                if dead > self._config.compact_dead_fraction:
+                    await self._verbs.compact(bank, 0.0)
+            except BankNotFound:
+                continue

@@ -1,0 +1,84 @@
+"""What one question sees of a bank: a `MemoryView` over a snapshot. Knows nothing of models.
+
+A handle is a slot of the snapshot. Blocks and texts that changed since are never returned: reading
+them raises `DocumentsLost`, upon which the question starts over with a new view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from memsvc_kernels import route
+from memsvc_router.api import DocumentText, Routes
+from memsvc_storage import BlockRow
+from numpy.typing import NDArray
+
+from memsvc.engine.banks import Banks
+from memsvc.engine.live import Columns, Snapshot
+from memsvc.engine.types import DocumentFilter
+
+
+class BankView:
+    """One question's view of a bank. Used by one thread."""
+
+    def __init__(self, banks: Banks, bank: str, filter: DocumentFilter | None) -> None:
+        """Raises BankNotFound."""
+        self._banks = banks
+        self._bank = bank
+        self._snapshot: Snapshot | None = banks.live(bank).snapshot(filter)
+        allowed = self._snapshot.allowed if self._snapshot is not None else np.zeros(0, np.bool_)
+        self._allowed: NDArray[np.bool_] = allowed
+        self._named: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return int(self._allowed.sum())
+
+    def route(self, queries: NDArray[np.float32], k: int) -> Routes:
+        """Route [M, L, R] queries; a score is the mean over the L layers."""
+        shot = self._snapshot
+        if shot is None:
+            shape = (len(queries), k)
+            nothing = np.full(shape, -1, np.int64)
+            return Routes(nothing, np.full(shape, -np.inf, np.float32), nothing)
+        collapsed = queries.reshape(len(queries), -1) / np.float32(queries.shape[1])
+        documents, scores, chunks = route(collapsed, shot.keys, shot.chunk_slot, self._allowed, k)
+        first = shot.columns.first_chunk.rows[documents]  # -1 reads the last one; masked below
+        return Routes(documents, scores, np.where(documents < 0, -1, chunks - first))
+
+    def content(self, handles: Sequence[int]) -> list[NDArray[np.float16]]:
+        return self._banks.content(self._bank, self._blocks(handles))
+
+    def spans(self, handle: int) -> NDArray[np.int32]:
+        columns = self._columns
+        first = int(columns.first_chunk.rows[handle])
+        return columns.spans.rows[first : first + int(columns.chunks.rows[handle])]
+
+    def texts(self, handles: Sequence[int]) -> list[DocumentText]:
+        return self._banks.texts(self._bank, self._blocks(handles))
+
+    def document_id(self, handle: int) -> str:
+        document_id = self._columns.facts[handle].document_id
+        self._named[document_id] = handle  # so that `handle_of` what was found needs no search
+        return document_id
+
+    def handles(self) -> list[int]:
+        """Every handle that can be routed to."""
+        return [int(handle) for handle in np.flatnonzero(self._allowed)]
+
+    def handle_of(self, document_id: str) -> int | None:
+        """The handle of a document, or None where the view does not hold it."""
+        if document_id not in self._named:
+            for handle in self.handles():
+                self.document_id(handle)
+        return self._named.get(document_id)
+
+    @property
+    def _columns(self) -> Columns:
+        if self._snapshot is None:
+            raise IndexError("the view is empty: it has no handles")
+        return self._snapshot.columns
+
+    def _blocks(self, handles: Sequence[int]) -> list[BlockRow]:
+        # Looked up at the time of reading: compaction may have moved them since the snapshot.
+        return [self._columns.blocks[handle] for handle in handles] if handles else []
