@@ -1,0 +1,87 @@
+"""One server process from its start to its end: engine, gRPC, metrics, signals.
+
+Knows the order in which things start and stop; knows nothing of what a call does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from memsvc_router.api import MemoryModel
+
+from memsvc.config import ServerConfig
+from memsvc.engine import Engine, EngineConfig
+from memsvc.pagination import PageTokens
+from memsvc.server.app import Application
+from memsvc.server.services import Services
+from memsvc.telemetry import Metrics
+
+_log = logging.getLogger("memsvc.serve")
+# The engine needs a moment of its own after the calls have ended, to commit what it encodes.
+_ENGINE_SHARE = 0.5
+
+
+def engine_config(config: ServerConfig) -> EngineConfig:
+    """The engine's part of the settings."""
+    url = config.database_url
+    return EngineConfig(
+        data_dir=config.data,
+        database_url=url.get_secret_value() if url is not None else None,
+        compact_dead_fraction=config.auto_compact_dead_fraction,
+    )
+
+
+async def serve(
+    config: ServerConfig,
+    load_model: Callable[[], MemoryModel],
+    on_listening: Callable[[str], None],
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serve until SIGTERM, SIGINT or `stop`, then drain and return.
+
+    `on_listening` gets the bound `HOST:PORT` once calls are taken (the model may still load).
+    Raises OSError if an address cannot be bound, and StorageError if the store cannot be opened.
+    """
+    stop = stop or asyncio.Event()
+    config.data.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as cleanup:
+        _stop_on_signals(stop, cleanup)
+        engine = await Engine.start(engine_config(config), load_model)
+        try:
+            await _serve_engine(config, engine, on_listening, stop, cleanup)
+        finally:
+            await engine.stop(config.drain_seconds * _ENGINE_SHARE)
+    _log.info("stopped")
+
+
+async def _serve_engine(
+    config: ServerConfig,
+    engine: Engine,
+    on_listening: Callable[[str], None],
+    stop: asyncio.Event,
+    cleanup: ExitStack,
+) -> None:
+    metrics = Metrics()
+    metrics.watch(engine.counters)
+    tokens = PageTokens.open(config.data, config.page_token_hours * 3600)
+    keys = [key.get_secret_value() for key in config.api_keys]
+    application = Application(Services(engine, tokens), metrics, keys)
+    if config.metrics_listen is not None:
+        cleanup.callback(metrics.serve(config.metrics_listen))
+    address = await application.start(config.listen)
+    _log.info("listening", extra={"data": {"address": address}})
+    on_listening(address)
+    await stop.wait()
+    _log.info("draining")
+    await application.drain(config.drain_seconds)
+
+
+def _stop_on_signals(stop: asyncio.Event, cleanup: ExitStack) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+        cleanup.callback(loop.remove_signal_handler, number)

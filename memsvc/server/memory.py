@@ -1,0 +1,74 @@
+# ruff: noqa: N802, ARG002  (the methods' names and arguments are the proto's)
+"""MemoryService: questions to a bank. Knows the engine's three ways to ask; only reads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+from memsvc_proto.v1 import memory_pb2, memory_pb2_grpc
+
+from memsvc.server import checks, convert, names
+from memsvc.server.services import Services
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
+    """Serves `memsvc.v1.MemoryService`."""
+
+    def __init__(self, services: Services) -> None:
+        self._engine = services.engine
+
+    async def Recall(
+        self, request: memory_pb2.RecallRequest, context: _Context
+    ) -> memory_pb2.RecallResponse:
+        bank = names.parse_bank("bank", request.bank)
+        found = await self._engine.recall(
+            bank,
+            checks.question("question", request.question),
+            checks.options(request.options),
+            checks.document_filter(request.filter),
+            with_texts=True,
+        )
+        return memory_pb2.RecallResponse(
+            hits=[
+                convert.hit(bank, hit, text)
+                for hit, text in zip(found.hits, found.texts, strict=True)
+            ],
+            hops=[convert.hop(bank, hop) for hop in found.hops],
+            usage=convert.usage(found.usage),
+        )
+
+    async def Ask(
+        self, request: memory_pb2.AskRequest, context: _Context
+    ) -> AsyncIterator[memory_pb2.AskEvent]:
+        bank = names.parse_bank("bank", request.bank)
+        answer = self._engine.ask(
+            bank,
+            checks.question("question", request.question),
+            checks.options(request.options),
+            checks.document_filter(request.filter),
+        )
+        async with aclosing(answer) as events:
+            async for event in events:
+                yield convert.ask_event(bank, event)
+
+    async def BuildContext(
+        self, request: memory_pb2.BuildContextRequest, context: _Context
+    ) -> memory_pb2.BuildContextResponse:
+        bank = names.parse_bank("bank", request.bank)
+        built = await self._engine.build_context(
+            bank,
+            checks.question("query", request.query),
+            checks.count("max_tokens", request.max_tokens, checks.MAX_CONTEXT_TOKENS),
+            checks.document_filter(request.filter),
+            checks.options(request.options),
+        )
+        return memory_pb2.BuildContextResponse(
+            text=built.text,
+            citations=[convert.citation(bank, citation) for citation in built.citations],
+            tokens=built.tokens,
+        )

@@ -1,0 +1,69 @@
+"""Resource names: `banks/{bank}`, `banks/{bank}/documents/{document}`, `operations/{operation}`.
+
+Knows their grammar only, not whether the resource is there.
+"""
+
+from __future__ import annotations
+
+import re
+
+from memsvc.errors import invalid
+
+BANK_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+DOCUMENT_ID = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
+OPERATION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def bank_name(bank: str) -> str:
+    """`banks/{bank}`."""
+    return f"banks/{bank}"
+
+
+def document_name(bank: str, document: str) -> str:
+    """`banks/{bank}/documents/{document}`."""
+    return f"banks/{bank}/documents/{document}"
+
+
+def operation_name(operation: str) -> str:
+    """`operations/{operation}`."""
+    return f"operations/{operation}"
+
+
+def bank_id(field: str, value: str) -> str:
+    """Check a bank's id. Raises ApiError naming `field`."""
+    if not BANK_ID.fullmatch(value):
+        raise invalid(field, "a bank's id is 1 to 63 of a-z, 0-9 and '-', first and last not a '-'")
+    return value
+
+
+def document_id(field: str, value: str) -> str:
+    """Check a document's id. Raises ApiError naming `field`."""
+    if not DOCUMENT_ID.fullmatch(value):
+        raise invalid(field, "a document's id is 1 to 128 of A-Z, a-z, 0-9 and ._~:-")
+    return value
+
+
+def parse_bank(field: str, name: str) -> str:
+    """The bank's id in `banks/{bank}`. Raises ApiError naming `field`."""
+    match name.split("/"):
+        case ["banks", bank] if BANK_ID.fullmatch(bank):
+            return bank
+    raise invalid(field, "not a name of the form banks/{bank}")
+
+
+def parse_document(field: str, name: str) -> tuple[str, str]:
+    """Bank and document of `banks/{bank}/documents/{document}`. Raises ApiError naming `field`."""
+    match name.split("/"):
+        case ["banks", bank, "documents", document] if BANK_ID.fullmatch(
+            bank
+        ) and DOCUMENT_ID.fullmatch(document):
+            return bank, document
+    raise invalid(field, "not a name of the form banks/{bank}/documents/{document}")
+
+
+def parse_operation(field: str, name: str) -> str:
+    """The operation's id in `operations/{operation}`. Raises ApiError naming `field`."""
+    match name.split("/"):
+        case ["operations", operation] if OPERATION_ID.fullmatch(operation):
+            return operation
+    raise invalid(field, "not a name of the form operations/{operation}")

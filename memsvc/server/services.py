@@ -1,0 +1,32 @@
+"""What every servicer holds. Knows the engine, the page tokens and whether the server drains."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from memsvc.engine import Engine
+from memsvc.errors import Reason, invalid
+from memsvc.pagination import PageTokenError, PageTokens
+
+
+@dataclass(frozen=True)
+class Services:
+    """The servicers' common ground; `draining` is set once the server is about to stop."""
+
+    engine: Engine
+    tokens: PageTokens
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def identity_digest(self) -> str:
+        """The loaded model's identity; "" while it loads."""
+        identity = self.engine.identity
+        return identity.digest if identity else ""
+
+    def after_key(self, page_token: str, *binding: str) -> str | None:
+        """The store's key in a page token. Raises ApiError naming `page_token`."""
+        try:
+            return self.tokens.read(page_token, *binding)
+        except PageTokenError as error:
+            raise invalid("page_token", str(error), Reason.INVALID_PAGE_TOKEN) from None
