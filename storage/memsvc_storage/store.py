@@ -1,192 +1,77 @@
-"""The store's public face. (Signatures first; bodies follow.)"""
+"""The store: banks, documents, blocks and operations on one data directory.
+
+Knows how the groups of verbs come together, how a directory is opened and locked. The verbs:
+`banks`, `documents` (reads), `writes`, `blocks`, `inspection`, `compaction`, `operations`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+import fcntl
+import os
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
+from memsvc_storage.banks import BankVerbs
+from memsvc_storage.compaction import CompactionVerbs
+from memsvc_storage.database import Database
+from memsvc_storage.documents import DocumentReads
+from memsvc_storage.errors import StoreLocked
+from memsvc_storage.operations import OperationVerbs
+from memsvc_storage.recovery import recover
+from memsvc_storage.writes import DocumentWrites
 
-from memsvc_storage.rows import (
-    UNSET,
-    AddResult,
-    Bank,
-    BankStats,
-    BlockRow,
-    CompactReport,
-    Document,
-    DocumentChanges,
-    Encoded,
-    Idempotency,
-    NewDocument,
-    Operation,
-    OperationKind,
-    OperationState,
-    Page,
-    Scalar,
-    Unset,
-    VerifyReport,
-)
+LOCK_NAME = "lock"
 
 
-class Store:
-    """Banks, documents, blocks and operations on one data directory. Synchronous, thread-safe."""
+class Store(BankVerbs, DocumentReads, DocumentWrites, CompactionVerbs, OperationVerbs):
+    """Synchronous and thread-safe: reads run side by side, writes one after the other. A write
+    is durable when its verb returns; every verb raises StorageError once the store is closed."""
+
+    def __init__(self, data_dir: Path, database: Database, lock: int) -> None:
+        """Use `Store.open`."""
+        super().__init__(data_dir, database)
+        self._lock: int | None = lock
 
     @classmethod
     def open(cls, data_dir: Path, database_url: str | None = None) -> Store:
-        raise NotImplementedError
+        """Open a data directory, make it if it is not there, and recover from a crash.
+
+        SQL rows stand in SQLite inside the directory, or in PostgreSQL at `database_url`
+        (`postgresql+psycopg://…`). Raises StoreLocked if another process has it open,
+        SchemaTooNew, and ValueError for another kind of database.
+        """
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = _lock(data_dir)
+        try:
+            store = cls(data_dir, Database(data_dir, database_url), lock)
+        except BaseException:
+            os.close(lock)
+            raise
+        try:
+            with store._db.write() as session:
+                recover(session, data_dir / "banks")
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def close(self) -> None:
-        raise NotImplementedError
+        """Wait for the write under way, then let go of the database, the files and the lock.
 
-    def create_bank(
-        self,
-        name: str,
-        display_name: str = "",
-        metadata: Mapping[str, Scalar] | None = None,
-        quota_bytes: int | None = None,
-        idempotency: Idempotency | None = None,
-    ) -> Bank:
-        raise NotImplementedError
+        Closing twice does no harm.
+        """
+        self._db.close()
+        self._handles.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
-    def get_bank(self, name: str) -> Bank:
-        raise NotImplementedError
 
-    def list_banks(self, limit: int, after_key: str | None = None) -> Page[Bank]:
-        raise NotImplementedError
-
-    def update_bank(
-        self,
-        name: str,
-        *,
-        display_name: str | Unset = UNSET,
-        metadata: Mapping[str, Scalar] | Unset = UNSET,
-        quota_bytes: int | Unset | None = UNSET,
-        etag: str | None = None,
-    ) -> Bank:
-        raise NotImplementedError
-
-    def delete_bank(self, name: str, etag: str | None = None) -> None:
-        raise NotImplementedError
-
-    def add_documents(
-        self, bank: str, docs: Sequence[NewDocument], idempotency: Idempotency | None = None
-    ) -> AddResult:
-        raise NotImplementedError
-
-    def get_document(self, bank: str, document_id: str) -> Document:
-        raise NotImplementedError
-
-    def list_documents(
-        self,
-        bank: str,
-        limit: int,
-        after_key: str | None = None,
-        with_text: bool = False,
-        predicate: Callable[[Document], bool] | None = None,
-    ) -> Page[Document]:
-        raise NotImplementedError
-
-    def update_document(
-        self,
-        bank: str,
-        document_id: str,
-        changes: DocumentChanges,
-        etag: str | None = None,
-        idempotency: Idempotency | None = None,
-    ) -> tuple[Document, Operation | None]:
-        raise NotImplementedError
-
-    def delete_document(
-        self,
-        bank: str,
-        document_id: str,
-        etag: str | None = None,
-        idempotency: Idempotency | None = None,
-    ) -> Document:
-        """The returned document carries no title, text or metadata: they are gone."""
-        raise NotImplementedError
-
-    def expired(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        raise NotImplementedError
-
-    def pending(self, limit_docs: int, limit_chars: int) -> list[Document]:
-        raise NotImplementedError
-
-    def commit_blocks(
-        self, bank: str, identity_json: Mapping[str, Any], encoded: Sequence[Encoded]
-    ) -> list[BlockRow]:
-        raise NotImplementedError
-
-    def fail_document(self, row_id: int, revision: int, error: str) -> None:
-        raise NotImplementedError
-
-    def live_blocks(self, bank: str, identity_digest: str) -> list[BlockRow]:
-        raise NotImplementedError
-
-    def block_rows(self, bank: str, row_ids: Sequence[int]) -> list[BlockRow]:
-        raise NotImplementedError
-
-    def read_rows(self, bank: str, blocks: Sequence[BlockRow], name: str) -> list[NDArray[Any]]:
-        raise NotImplementedError
-
-    def release_retired(self) -> None:
-        raise NotImplementedError
-
-    def requeue(self, row_ids: Sequence[int], reason: str) -> None:
-        raise NotImplementedError
-
-    def requeue_other_identities(self, identity_digest: str) -> int:
-        raise NotImplementedError
-
-    def texts(self, bank: str, row_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
-        raise NotImplementedError
-
-    def facts(self, bank: str, row_ids: Sequence[int] | None) -> list[Document]:
-        raise NotImplementedError
-
-    def compact(self, bank: str, min_dead_fraction: float = 0.0) -> CompactReport:
-        raise NotImplementedError
-
-    def verify(self, bank: str) -> VerifyReport:
-        raise NotImplementedError
-
-    def get_operation(self, operation_id: str) -> Operation:
-        raise NotImplementedError
-
-    def list_operations(
-        self,
-        bank: str | None,
-        state: OperationState | None,
-        limit: int,
-        after_key: str | None = None,
-    ) -> Page[Operation]:
-        """Newest first."""
-        raise NotImplementedError
-
-    def create_operation(self, bank: str, kind: OperationKind, total: int) -> Operation:
-        raise NotImplementedError
-
-    def update_operation(
-        self,
-        operation_id: str,
-        *,
-        state: OperationState | Unset = UNSET,
-        total: int | Unset = UNSET,
-        done: int | Unset = UNSET,
-        failed: int | Unset = UNSET,
-        error: str | Unset = UNSET,
-    ) -> Operation:
-        raise NotImplementedError
-
-    def cancel_operation(self, operation_id: str) -> Operation:
-        raise NotImplementedError
-
-    def stats(self, bank: str) -> BankStats:
-        raise NotImplementedError
-
-    def prune(self, before: datetime) -> int:
-        """Forget replay records and finished operations older than `before`; how many."""
-        raise NotImplementedError
+def _lock(data_dir: Path) -> int:
+    """A descriptor that holds the directory's lock until it is closed."""
+    descriptor = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise StoreLocked(str(data_dir)) from None
+    return descriptor

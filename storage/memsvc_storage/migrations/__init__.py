@@ -1,0 +1,1 @@
+"""Alembic's scripts; run by `memsvc_storage.schema`, never by hand."""

@@ -1,0 +1,314 @@
+"""Adding, updating and deleting documents: text is durable when a verb here returns.
+
+Knows document rows, quotas and idempotency; knows nothing of files (a dropped block row is all
+that a deletion leaves behind; compaction does the rest).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from memsvc_storage.checks import check_changes, check_document
+from memsvc_storage.core import (
+    BATCH,
+    StoreCore,
+    bank_id,
+    check_etag,
+    find_bank,
+    now,
+    plain,
+    text_size,
+    to_document,
+)
+from memsvc_storage.errors import (
+    DocumentExists,
+    DocumentNotFound,
+    InvalidDocument,
+    QuotaExceeded,
+    StorageError,
+)
+from memsvc_storage.ids import new_etag, sortable_id
+from memsvc_storage.models import BankRow, DocumentRow, StoredBlock, TextRow
+from memsvc_storage.operations import begin, settle, to_operation
+from memsvc_storage.replay import operation_of, pack_document, record, recorded, unpack_documents
+from memsvc_storage.rows import (
+    UNSET,
+    AddResult,
+    Document,
+    DocumentChanges,
+    Idempotency,
+    NewDocument,
+    Operation,
+    Unset,
+    chunked,
+)
+
+
+class DocumentWrites(StoreCore):
+    """The verbs that write documents."""
+
+    def add_documents(
+        self, bank: str, docs: Sequence[NewDocument], idempotency: Idempotency | None = None
+    ) -> AddResult:
+        """Add documents in one transaction, with one ENCODE operation over those taken.
+
+        An item refused (DocumentExists, QuotaExceeded, InvalidDocument) does not stop the others.
+        Raises BankNotFound, RequestConflict.
+        """
+        problems = [check_document(doc) for doc in docs]
+        with self._db.write() as session:
+            before = recorded(session, idempotency)
+            if before is not None:
+                documents = unpack_documents(session, bank, before["documents"])
+                return AddResult(documents, operation_of(session, before["operation_id"]))
+            row = find_bank(session, bank)
+            items = _accept(session, row, docs, problems)
+            taken = [item for item in items if isinstance(item, Document)]
+            operation = begin(session, bank, "ENCODE", len(taken))
+            numbers = _insert(session, row.id, taken, operation.operation_id)
+            results = [
+                replace(item, row_id=numbers[item.document_id])
+                if isinstance(item, Document)
+                else item
+                for item in items
+            ]
+            if idempotency is not None:
+                packed = [pack_document(item) for item in results]
+                facts = {"documents": packed, "operation_id": operation.operation_id}
+                record(session, idempotency, facts)
+            return AddResult(results, to_operation(operation))
+
+    def update_document(
+        self,
+        bank: str,
+        document_id: str,
+        changes: DocumentChanges,
+        etag: str | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> tuple[Document, Operation | None]:
+        """Change a document. Another title or text drops its block, makes it PENDING at the next
+        revision and starts an operation, as does the same text given again to a FAILED document;
+        all else keeps the block.
+
+        Raises BankNotFound, DocumentNotFound, EtagMismatch, QuotaExceeded, InvalidDocument,
+        RequestConflict.
+        """
+        check_changes(changes)
+        with self._db.write() as session:
+            before = recorded(session, idempotency)
+            if before is not None:
+                replayed = unpack_documents(session, bank, [before["document"]])[0]
+                assert isinstance(replayed, Document)
+                operation_id = before["operation_id"]
+                operation = operation_of(session, operation_id) if operation_id else None
+                return replayed, operation
+            row, body = _load(session, bank, document_id, etag)
+            operation = _change(session, bank, row, body, changes)
+            document = to_document(bank, row, body.text)
+            facts = {
+                "document": pack_document(document),
+                "operation_id": operation.operation_id if operation else None,
+            }
+            record(session, idempotency, facts)
+        return document, operation
+
+    def delete_document(
+        self,
+        bank: str,
+        document_id: str,
+        etag: str | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> Document:
+        """Delete a document. What is returned carries no title, text, metadata or times of its
+        own: they are gone, here as in a replay.
+
+        Raises BankNotFound, DocumentNotFound, EtagMismatch, RequestConflict.
+        """
+        with self._db.write() as session:
+            before = recorded(session, idempotency)
+            if before is not None:
+                packed = before["document"]
+            else:
+                row, _ = _load(session, bank, document_id, etag)
+                packed = pack_document(to_document(bank, row))
+                _delete(session, row)
+                record(session, idempotency, {"document": packed})
+            document = unpack_documents(session, bank, [packed])[0]
+            assert isinstance(document, Document)
+        return document
+
+
+def _accept(
+    session: Session,
+    bank: BankRow,
+    docs: Sequence[NewDocument],
+    problems: Sequence[InvalidDocument | None],
+) -> list[Document | StorageError]:
+    """Decide item by item; those taken come back as documents without a row id yet."""
+    named = [
+        doc.document_id
+        for doc, problem in zip(docs, problems, strict=True)
+        if doc.document_id and problem is None
+    ]
+    used = _existing(session, bank.id, named)
+    time = now()
+    items: list[Document | StorageError] = []
+    for doc, problem in zip(docs, problems, strict=True):
+        name = doc.document_id or sortable_id()
+        if problem is not None:
+            items.append(problem)
+            continue
+        would_be = bank.text_bytes + text_size(doc.title, doc.text)
+        if name in used:
+            items.append(DocumentExists(bank.name, name))
+        elif bank.quota_bytes is not None and would_be > bank.quota_bytes:
+            items.append(QuotaExceeded(bank.name, bank.quota_bytes, would_be))
+        else:
+            used.add(name)
+            bank.text_bytes = would_be
+            bank.document_count += 1
+            items.append(_fresh(bank.name, name, doc, time))
+    return items
+
+
+def _existing(session: Session, number: int, names: Sequence[str]) -> set[str]:
+    query = select(DocumentRow.document_id).where(DocumentRow.bank_id == number)
+    return {
+        name
+        for some in chunked(names, BATCH)
+        for name in session.scalars(query.where(DocumentRow.document_id.in_(some)))
+    }
+
+
+def _fresh(bank: str, name: str, doc: NewDocument, time: datetime) -> Document:
+    return Document(
+        row_id=0,
+        bank=bank,
+        document_id=name,
+        title=doc.title,
+        text=doc.text,
+        metadata=plain(doc.metadata),
+        event_time=doc.event_time,
+        expire_time=doc.expire_time,
+        create_time=time,
+        update_time=time,
+        revision=1,
+        etag=new_etag(),
+        state="PENDING",
+    )
+
+
+def _insert(
+    session: Session, number: int, documents: Sequence[Document], operation_id: str
+) -> dict[str, int]:
+    """Row ids by document id, ascending in the order given."""
+    numbers: dict[str, int] = {}
+    statement = insert(DocumentRow).returning(
+        DocumentRow.row_id, DocumentRow.document_id, sort_by_parameter_order=True
+    )
+    for some in chunked(documents, BATCH):
+        values = [
+            {
+                "bank_id": number,
+                "document_id": doc.document_id,
+                "title": doc.title,
+                "meta": doc.metadata,
+                "event_time": doc.event_time,
+                "expire_time": doc.expire_time,
+                "create_time": doc.create_time,
+                "update_time": doc.update_time,
+                "revision": doc.revision,
+                "etag": doc.etag,
+                "state": doc.state,
+                "error": doc.error,
+                "text_bytes": text_size(doc.title, doc.text),
+                "operation_id": operation_id,
+            }
+            for doc in some
+        ]
+        numbers.update((row.document_id, row.row_id) for row in session.execute(statement, values))
+        texts = [{"row_id": numbers[doc.document_id], "text": doc.text} for doc in some]
+        session.execute(insert(TextRow), texts)
+    return numbers
+
+
+def _load(
+    session: Session, bank: str, document_id: str, etag: str | None
+) -> tuple[DocumentRow, TextRow]:
+    found = session.execute(
+        select(DocumentRow, TextRow)
+        .join(TextRow, TextRow.row_id == DocumentRow.row_id)
+        .where(
+            DocumentRow.bank_id == bank_id(session, bank), DocumentRow.document_id == document_id
+        )
+    ).one_or_none()
+    if found is None:
+        raise DocumentNotFound(bank, document_id)
+    check_etag(f"document {document_id!r}", etag, found[0].etag)
+    return found[0], found[1]
+
+
+def _change(
+    session: Session, bank: str, row: DocumentRow, body: TextRow, changes: DocumentChanges
+) -> Operation | None:
+    """Apply changes; the new operation if the document must be encoded anew."""
+    title = row.title if isinstance(changes.title, Unset) else changes.title
+    content = body.text if isinstance(changes.text, Unset) else changes.text
+    if not isinstance(changes.metadata, Unset):
+        row.meta = plain(changes.metadata)
+    if not isinstance(changes.event_time, Unset):
+        row.event_time = changes.event_time
+    if not isinstance(changes.expire_time, Unset):
+        row.expire_time = changes.expire_time
+    row.etag, row.update_time = new_etag(), now()
+    again = row.state == "FAILED" and changes.text is not UNSET
+    if (title, content) == (row.title, body.text) and not again:
+        return None
+    _weigh(find_bank(session, bank), row, text_size(title, content))
+    drop_block(session, row)
+    operation = begin(session, bank, "ENCODE", 1)
+    row.title, body.text = title, content
+    row.revision += 1
+    row.state, row.error, row.tokens, row.chunks = "PENDING", "", None, None
+    row.operation_id = operation.operation_id
+    session.flush()
+    return to_operation(operation)
+
+
+def _weigh(bank: BankRow, row: DocumentRow, size: int) -> None:
+    would_be = bank.text_bytes - row.text_bytes + size
+    if bank.quota_bytes is not None and would_be > bank.quota_bytes and size > row.text_bytes:
+        raise QuotaExceeded(bank.name, bank.quota_bytes, would_be)
+    bank.text_bytes, row.text_bytes = would_be, size
+
+
+def drop_block(session: Session, row: DocumentRow) -> None:
+    """Take a document's block away; whoever waited for its encoding need not any more."""
+    size = session.scalar(select(StoredBlock.bytes).where(StoredBlock.row_id == row.row_id))
+    if size is not None:
+        session.execute(delete(StoredBlock).where(StoredBlock.row_id == row.row_id))
+        less = BankRow.kv_bytes - size
+        session.execute(update(BankRow).where(BankRow.id == row.bank_id).values(kv_bytes=less))
+    if row.operation_id is not None:
+        settle(session, done=Counter([row.operation_id]))
+        row.operation_id = None
+
+
+def _delete(session: Session, row: DocumentRow) -> None:
+    drop_block(session, row)
+    session.flush()
+    session.execute(
+        update(BankRow)
+        .where(BankRow.id == row.bank_id)
+        .values(
+            text_bytes=BankRow.text_bytes - row.text_bytes,
+            document_count=BankRow.document_count - 1,
+        )
+    )
+    session.execute(delete(DocumentRow).where(DocumentRow.row_id == row.row_id))
