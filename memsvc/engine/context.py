@@ -34,7 +34,7 @@ def build_context(model: MemoryModel, question: Question, max_tokens: int) -> Co
         found = model.recall(view, question.text, question.options)
         handles = [view.handle_of(hit.document_id) for hit in found.hits]
         known = [handle for handle in handles if handle is not None]
-        packer = _Packer(model.count_tokens, max_tokens)
+        packer = Packer(model.count_tokens, max_tokens)
         texts = view.texts(known)
         for hit, handle, text in zip(found.hits, known, texts, strict=True):
             ends = [int(end) for end in view.spans(handle)[:, 1]]
@@ -47,7 +47,7 @@ def build_context(model: MemoryModel, question: Question, max_tokens: int) -> Co
 
 
 @dataclass
-class _Packer:
+class Packer:
     """Takes documents while they fit, then one that is cut. Counts of parts only estimate the count
     of the whole, so the whole is counted once more in the end."""
 

@@ -1,0 +1,123 @@
+"""The live bank against a plain dictionary that holds the same documents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from memsvc_kernels import route
+from memsvc_storage import BlockRow, Document
+from numpy.typing import NDArray
+
+from memsvc.engine.live import LiveBank, LiveDocument
+
+WIDTH = 8
+NOW = datetime.now(UTC)
+
+
+def document(row_id: int, rng: np.random.Generator, revision: int = 1) -> LiveDocument:
+    chunks = int(rng.integers(1, 4))
+    facts = Document(
+        row_id=row_id,
+        bank="b",
+        document_id=f"d{row_id}",
+        title="",
+        text="",
+        metadata={"odd": bool(row_id % 2)},
+        event_time=None,
+        expire_time=None,
+        create_time=NOW,
+        update_time=NOW,
+        revision=revision,
+        etag="",
+        state="READY",
+    )
+    block = BlockRow(row_id, facts.document_id, revision, "s", 0, chunks, {}, 9)
+    keys = rng.standard_normal((chunks, WIDTH)).astype(np.float32)
+    spans = np.stack([np.arange(chunks), np.arange(chunks) + row_id], 1).astype(np.int32)
+    return LiveDocument(facts, block, keys, spans)
+
+
+def best(live: LiveBank, query: NDArray[np.float32], k: int) -> list[int]:
+    """Rows of the k best documents by way of a snapshot; checks the winning chunk's span."""
+    shot = live.snapshot()
+    assert shot is not None
+    slots, _, chunks = route(query[None], shot.keys, shot.chunk_slot, shot.allowed, k)
+    rows = [shot.columns.facts[slot].row_id for slot in slots[0] if slot >= 0]
+    for row_id, chunk in zip(rows, chunks[0], strict=False):
+        start, end = shot.columns.spans.rows[chunk]
+        assert end - start == row_id
+    return rows
+
+
+def expected(held: dict[int, LiveDocument], query: NDArray[np.float32], k: int) -> list[int]:
+    scores = {row_id: float((d.keys @ query).max()) for row_id, d in held.items()}
+    return sorted(scores, key=lambda row_id: -scores[row_id])[:k]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_holds_what_was_added_and_not_discarded(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    live, held, next_row = LiveBank("b"), dict[int, LiveDocument](), 1
+    for _ in range(40):
+        new = [document(row, rng) for row in range(next_row, next_row + 100)]
+        next_row += 100
+        live.add(new)
+        held |= {d.facts.row_id: d for d in new}
+        gone = [int(row) for row in rng.choice(sorted(held), size=80, replace=False)]
+        live.align(gone, {})
+        held = {row: d for row, d in held.items() if row not in gone}
+        again = [document(int(row), rng, 2) for row in rng.choice(sorted(held), 5, replace=False)]
+        live.add(again)
+        held |= {d.facts.row_id: d for d in again}
+        query = rng.standard_normal(WIDTH).astype(np.float32)
+        assert best(live, query, 7) == expected(held, query, 7)
+    assert len(live) == len(held)
+
+
+def test_a_snapshot_is_not_moved_by_what_comes_after() -> None:
+    rng = np.random.default_rng(0)
+    live = LiveBank("b")
+    live.add([document(row, rng) for row in range(1, 3001)])
+    shot = live.snapshot()
+    assert shot is not None
+    query = rng.standard_normal((1, WIDTH)).astype(np.float32)
+    before = route(query, shot.keys, shot.chunk_slot, shot.allowed, 5)
+    live.align(range(1, 2500), {})
+    live.add([document(row, rng) for row in range(4000, 9000)])
+    after = route(query, shot.keys, shot.chunk_slot, shot.allowed, 5)
+    for was, now_is in zip(before, after, strict=True):
+        np.testing.assert_array_equal(np.asarray(was), np.asarray(now_is))
+
+
+def test_facts_decide_who_stays() -> None:
+    rng = np.random.default_rng(1)
+    live = LiveBank("b")
+    documents = [document(row, rng) for row in range(1, 6)]
+    live.add(documents)
+    now = {d.facts.row_id: d.facts for d in documents}
+    now[2] = replace(now[2], revision=2)
+    now[3] = replace(now[3], state="PENDING")
+    now[4] = replace(now[4], expire_time=NOW - timedelta(seconds=1))
+    del now[5]
+    live.align([1, 2, 3, 4, 5], now)
+    assert best(live, np.ones(WIDTH, np.float32), 5) == [1]
+
+
+def test_a_filter_sees_the_facts_of_living_documents_only() -> None:
+    rng = np.random.default_rng(2)
+    live = LiveBank("b")
+    live.add([document(row, rng) for row in range(1, 11)])
+    live.align([2, 4], {})
+    asked: list[int] = []
+
+    def odd(facts: Document) -> bool:
+        asked.append(facts.row_id)
+        return bool(facts.metadata["odd"])
+
+    shot = live.snapshot(odd)
+    assert shot is not None
+    assert sorted(asked) == [1, 3, 5, 6, 7, 8, 9, 10]
+    assert int(shot.allowed.sum()) == 5

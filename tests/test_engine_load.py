@@ -1,0 +1,190 @@
+"""Many callers at once: order, limits, cancellation and waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from memsvc_router.api import Done, Event, Hop
+from memsvc_storage import NewDocument
+
+from memsvc.engine import IndexedView, Overloaded
+from tests.engine_support import BagModel, Switches, add, answer, recalled, running
+
+
+async def test_adds_deletes_and_questions_from_many_tasks(tmp_path: Path) -> None:
+    async with running(tmp_path, batch_documents=16, slice_chars=200) as engine:
+        await engine.create_bank("b")
+
+        async def live(worker: int) -> None:
+            for i in range(8):
+                name = f"w{worker}n{i}"
+                await add(
+                    engine, "b", NewDocument(f"Crate {name} holds gold{name}.", document_id=name)
+                )
+                assert await answer(engine, "b", f"gold{name}") == f"Crate {name} holds gold{name}."
+                if i % 2:
+                    await engine.delete_document("b", name)
+                    assert name not in await recalled(engine, "b", f"gold{name}")
+
+        await asyncio.gather(*(live(worker) for worker in range(8)))
+        stats = await engine.stats("b")
+        assert (stats.ready, stats.pending, stats.failed) == (32, 0, 0)
+        page = await engine.list_operations("b", None, 1000)
+        assert len(page.items) >= 64
+        assert all(operation.finished for operation in page.items)
+
+
+async def test_a_large_ingest_goes_through_in_batches(tmp_path: Path) -> None:
+    async with running(tmp_path, batch_documents=64, batch_chars=4000, slice_chars=800) as engine:
+        await engine.create_bank("a")
+        await engine.create_bank("b")
+        operations = []
+        for bank in ("a", "b"):
+            new = [NewDocument(f"Lamp {i} of {bank} burns oil{i}.") for i in range(500)]
+            operations.append((await engine.add_documents(bank, new)).operation)
+        for operation in operations:
+            ended = await engine.wait_operation(operation.operation_id, 60)
+            assert (ended.state, ended.done) == ("DONE", 500)
+        assert await answer(engine, "a", "oil77") == "Lamp 77 of a burns oil77."
+        assert await answer(engine, "b", "oil499") == "Lamp 499 of b burns oil499."
+
+
+async def test_waiting_wakes_when_the_work_is_done_and_not_before(tmp_path: Path) -> None:
+    switches = Switches()
+    async with running(tmp_path, BagModel(switches)) as engine:
+        await engine.create_bank("b")
+        switches.gate.clear()
+        operation = (await engine.add_documents("b", [NewDocument("Tea.")])).operation
+        early = await engine.wait_operation(operation.operation_id, 0.05)
+        assert not early.finished
+        waiting = asyncio.create_task(engine.wait_operation(operation.operation_id))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        switches.gate.set()
+        assert (await asyncio.wait_for(waiting, 10)).state == "DONE"
+
+
+async def test_deleting_what_waits_ends_its_operation(tmp_path: Path) -> None:
+    switches = Switches(broken=True)
+    async with running(tmp_path, BagModel(switches)) as engine:
+        await engine.create_bank("b")
+        result = await engine.add_documents("b", [NewDocument("Tea.", document_id="t")])
+        waiting = asyncio.create_task(engine.wait_operation(result.operation.operation_id))
+        await engine.delete_document("b", "t")
+        assert (await asyncio.wait_for(waiting, 10)).state == "DONE"
+
+
+async def test_a_question_goes_ahead_of_waiting_encoding(tmp_path: Path) -> None:
+    switches = Switches()
+    async with running(tmp_path, BagModel(switches), slice_chars=1) as engine:
+        await engine.create_bank("b")
+        await add(engine, "b", "Tea is green.")
+        switches.gate.clear()
+        switches.reached.clear()
+        result = await engine.add_documents("b", [NewDocument(f"Ship {i}.") for i in range(50)])
+        assert await asyncio.to_thread(switches.reached.wait, 10)
+        asked = asyncio.create_task(answer(engine, "b", "tea"))
+        await asyncio.sleep(0.05)
+        encoded_before = len(switches.encoded)
+
+        async def encoded_when_answered() -> int:
+            await asked
+            return len(switches.encoded)
+
+        watching = asyncio.create_task(encoded_when_answered())
+        switches.gate.set()
+        assert await asked == "Tea is green."
+        assert await watching - encoded_before < 50
+        assert (await engine.wait_operation(result.operation.operation_id, 30)).state == "DONE"
+
+
+async def test_too_many_questions_are_refused(tmp_path: Path) -> None:
+    switches = Switches()
+    async with running(tmp_path, BagModel(switches), max_questions=3) as engine:
+        await engine.create_bank("b")
+        await add(engine, "b", "Tea is green.")
+        switches.answering.clear()
+        tasks = [asyncio.create_task(answer(engine, "b", "tea")) for _ in range(8)]
+        done, waiting = await asyncio.wait(tasks, timeout=1)
+        assert len(waiting) == 3
+        for task in done:
+            with pytest.raises(Overloaded):
+                task.result()
+        switches.answering.set()
+        assert {await task for task in waiting} == {"Tea is green."}
+
+
+async def test_a_cancelled_question_stops_the_models_work(tmp_path: Path) -> None:
+    switches = Switches()
+    async with running(tmp_path, BagModel(switches)) as engine:
+        await engine.create_bank("b")
+        await add(engine, "b", "Tea is green.")
+        switches.answering.clear()
+        seen: list[Event] = []
+
+        async def listen() -> None:
+            async for event in engine.ask("b", "tea"):
+                seen.append(event)
+
+        task = asyncio.create_task(listen())
+        async with asyncio.timeout(10):
+            while not seen:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        switches.answering.set()
+        events = switches.events
+        assert await answer(engine, "b", "tea") == "Tea is green."
+        assert isinstance(seen[0], Hop)
+        assert len(seen) == 1
+        # At most the event that was under way came after the cancellation.
+        assert switches.events - events <= 4 + 3
+
+
+async def test_leaving_an_answer_early_frees_the_model(tmp_path: Path) -> None:
+    async with running(tmp_path) as engine:
+        await engine.create_bank("b")
+        await add(engine, "b", "Tea is green.")
+        events = engine.ask("b", "tea")
+        async for _ in events:
+            break
+        await events.aclose()
+        assert await answer(engine, "b", "tea") == "Tea is green."
+
+
+async def test_stopping_lets_a_running_answer_end(tmp_path: Path) -> None:
+    switches = Switches()
+    async with running(tmp_path, BagModel(switches)) as engine:
+        await engine.create_bank("b")
+        await add(engine, "b", "Tea is green.")
+        switches.answering.clear()
+        task = asyncio.create_task(answer(engine, "b", "tea"))
+        async with asyncio.timeout(10):
+            while not switches.events:
+                await asyncio.sleep(0.01)
+        stopping = asyncio.create_task(engine.stop(20))
+        await asyncio.sleep(0.05)
+        switches.answering.set()
+        assert await task == "Tea is green."
+        await stopping
+
+
+async def test_another_retriever_finds_through_the_same_view(tmp_path: Path) -> None:
+    class Last:
+        def __init__(self, view: IndexedView) -> None:
+            self.view = view
+
+        def retrieve(self, query: str, k: int) -> list[tuple[int, float]]:  # noqa: ARG002
+            handle = self.view.handle_of("z")
+            assert handle in self.view.handles()
+            return [(handle, 1.0)] if handle is not None else []
+
+    async with running(tmp_path) as engine:
+        await engine.create_bank("b")
+        await add(engine, "b", "Tea is green.", NewDocument("Tea is old.", document_id="z"))
+        done = [e async for e in engine.ask("b", "green tea", retriever=Last)][-1]
+        assert isinstance(done, Done)
+        assert done.answer == "Tea is old."
