@@ -14,7 +14,7 @@ from uuid import uuid4
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from memsvc_storage.blocks import IDENTITY_KEY, name_segment
+from memsvc_storage.block_writes import IDENTITY_KEY, name_segment
 from memsvc_storage.core import BATCH
 from memsvc_storage.errors import CorruptBlock
 from memsvc_storage.inspection import InspectionVerbs, SegmentUsage, Tensors

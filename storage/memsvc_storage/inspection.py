@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 from sqlalchemy import func, select
 
-from memsvc_storage.blocks import BlockVerbs
+from memsvc_storage.block_writes import BlockWrites
 from memsvc_storage.core import bank_id
 from memsvc_storage.errors import BlockGone, CorruptBlock
 from memsvc_storage.models import DocumentRow, SegmentRow, StoredBlock
@@ -41,7 +41,7 @@ class SegmentUsage:
         return 1 - self.live_rows / self.rows if self.rows else 0.0
 
 
-class InspectionVerbs(BlockVerbs):
+class InspectionVerbs(BlockWrites):
     """The verbs that look at a bank's blocks and files."""
 
     def verify(self, bank: str) -> VerifyReport:

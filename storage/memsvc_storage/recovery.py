@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
-from memsvc_storage.blocks import requeue_documents
+from memsvc_storage.block_writes import requeue_documents
 from memsvc_storage.core import now
 from memsvc_storage.models import BankRow, DocumentRow, OperationRow, SegmentRow, StoredBlock
 from memsvc_storage.operations import FINISHED

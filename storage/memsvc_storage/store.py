@@ -1,7 +1,8 @@
 """The store: banks, documents, blocks and operations on one data directory.
 
 Knows how the groups of verbs come together, how a directory is opened and locked. The verbs:
-`banks`, `documents` (reads), `writes`, `blocks`, `inspection`, `compaction`, `operations`.
+`banks`, `document_reads`, `document_writes`, `block_reads`, `block_writes`, `inspection`,
+`compaction`, `operations`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from pathlib import Path
 from memsvc_storage.banks import BankVerbs
 from memsvc_storage.compaction import CompactionVerbs
 from memsvc_storage.database import Database
-from memsvc_storage.documents import DocumentReads
+from memsvc_storage.document_reads import DocumentReads
+from memsvc_storage.document_writes import DocumentWrites
 from memsvc_storage.errors import StoreLocked
 from memsvc_storage.operations import OperationVerbs
 from memsvc_storage.recovery import recover
-from memsvc_storage.writes import DocumentWrites
 
 LOCK_NAME = "lock"
 

@@ -1,4 +1,4 @@
-"""Adding, updating and deleting documents: text is durable when a verb here returns.
+"""Adding, changing and deleting documents: text is durable when a verb here returns.
 
 Knows document rows, quotas and idempotency; knows nothing of files (a dropped block row is all
 that a deletion leaves behind; compaction does the rest).
@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from memsvc_storage.adding import accept, insert_documents
 from memsvc_storage.checks import check_changes, check_document
 from memsvc_storage.core import (
-    BATCH,
     StoreCore,
     bank_id,
     check_etag,
@@ -27,13 +26,10 @@ from memsvc_storage.core import (
     to_document,
 )
 from memsvc_storage.errors import (
-    DocumentExists,
     DocumentNotFound,
-    InvalidDocument,
     QuotaExceeded,
-    StorageError,
 )
-from memsvc_storage.ids import new_etag, sortable_id
+from memsvc_storage.ids import new_etag
 from memsvc_storage.models import BankRow, DocumentRow, StoredBlock, TextRow
 from memsvc_storage.operations import begin, settle, to_operation
 from memsvc_storage.replay import operation_of, pack_document, record, recorded, unpack_documents
@@ -46,7 +42,6 @@ from memsvc_storage.rows import (
     NewDocument,
     Operation,
     Unset,
-    chunked,
 )
 
 
@@ -68,10 +63,10 @@ class DocumentWrites(StoreCore):
                 documents = unpack_documents(session, bank, before["documents"])
                 return AddResult(documents, operation_of(session, before["operation_id"]))
             row = find_bank(session, bank)
-            items = _accept(session, row, docs, problems)
+            items = accept(session, row, docs, problems)
             taken = [item for item in items if isinstance(item, Document)]
             operation = begin(session, bank, "ENCODE", len(taken))
-            numbers = _insert(session, row.id, taken, operation.operation_id)
+            numbers = insert_documents(session, row.id, taken, operation.operation_id)
             results = [
                 replace(item, row_id=numbers[item.document_id])
                 if isinstance(item, Document)
@@ -142,100 +137,6 @@ class DocumentWrites(StoreCore):
             document = unpack_documents(session, bank, [packed])[0]
             assert isinstance(document, Document)
         return document
-
-
-def _accept(
-    session: Session,
-    bank: BankRow,
-    docs: Sequence[NewDocument],
-    problems: Sequence[InvalidDocument | None],
-) -> list[Document | StorageError]:
-    """Decide item by item; those taken come back as documents without a row id yet."""
-    named = [
-        doc.document_id
-        for doc, problem in zip(docs, problems, strict=True)
-        if doc.document_id and problem is None
-    ]
-    used = _existing(session, bank.id, named)
-    time = now()
-    items: list[Document | StorageError] = []
-    for doc, problem in zip(docs, problems, strict=True):
-        name = doc.document_id or sortable_id()
-        if problem is not None:
-            items.append(problem)
-            continue
-        would_be = bank.text_bytes + text_size(doc.title, doc.text)
-        if name in used:
-            items.append(DocumentExists(bank.name, name))
-        elif bank.quota_bytes is not None and would_be > bank.quota_bytes:
-            items.append(QuotaExceeded(bank.name, bank.quota_bytes, would_be))
-        else:
-            used.add(name)
-            bank.text_bytes = would_be
-            bank.document_count += 1
-            items.append(_fresh(bank.name, name, doc, time))
-    return items
-
-
-def _existing(session: Session, number: int, names: Sequence[str]) -> set[str]:
-    query = select(DocumentRow.document_id).where(DocumentRow.bank_id == number)
-    return {
-        name
-        for some in chunked(names, BATCH)
-        for name in session.scalars(query.where(DocumentRow.document_id.in_(some)))
-    }
-
-
-def _fresh(bank: str, name: str, doc: NewDocument, time: datetime) -> Document:
-    return Document(
-        row_id=0,
-        bank=bank,
-        document_id=name,
-        title=doc.title,
-        text=doc.text,
-        metadata=plain(doc.metadata),
-        event_time=doc.event_time,
-        expire_time=doc.expire_time,
-        create_time=time,
-        update_time=time,
-        revision=1,
-        etag=new_etag(),
-        state="PENDING",
-    )
-
-
-def _insert(
-    session: Session, number: int, documents: Sequence[Document], operation_id: str
-) -> dict[str, int]:
-    """Row ids by document id, ascending in the order given."""
-    numbers: dict[str, int] = {}
-    statement = insert(DocumentRow).returning(
-        DocumentRow.row_id, DocumentRow.document_id, sort_by_parameter_order=True
-    )
-    for some in chunked(documents, BATCH):
-        values = [
-            {
-                "bank_id": number,
-                "document_id": doc.document_id,
-                "title": doc.title,
-                "meta": doc.metadata,
-                "event_time": doc.event_time,
-                "expire_time": doc.expire_time,
-                "create_time": doc.create_time,
-                "update_time": doc.update_time,
-                "revision": doc.revision,
-                "etag": doc.etag,
-                "state": doc.state,
-                "error": doc.error,
-                "text_bytes": text_size(doc.title, doc.text),
-                "operation_id": operation_id,
-            }
-            for doc in some
-        ]
-        numbers.update((row.document_id, row.row_id) for row in session.execute(statement, values))
-        texts = [{"row_id": numbers[doc.document_id], "text": doc.text} for doc in some]
-        session.execute(insert(TextRow), texts)
-    return numbers
 
 
 def _load(
