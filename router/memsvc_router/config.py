@@ -1,0 +1,49 @@
+"""The shape of a small memory model, as it stands in its checkpoint's `config.json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """Shape of the memory layers on top of a pretrained encoder.
+
+    A document longer than `part_tokens` is encoded in parts (each begins with its title), which
+    stay one document. `router_layers` names the backbone states that feed the routing keys:
+    0 is the embedding layer (lexical signal), the last is the final state (meaning).
+    """
+
+    backbone: dict[str, Any]
+    pool_size: int = 64
+    part_tokens: int = 256
+    path_tokens: int = 480
+    router_layers: tuple[int, ...] = (0, 6)
+    router_width: int = 384
+    memory_layers: int = 1
+    heads: int = 6
+    key_value_heads: int = 2
+    head_width: int = 64
+    slots: int = 32
+    template: str = "bert-pair-v1"
+    min_confidence: float = 0.5
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return asdict(self) | {"model_type": "memsvc-small"}
+
+    @classmethod
+    def from_dict(cls, body: dict[str, Any]) -> MemoryConfig:
+        """Read a checkpoint's config. Raises ValueError naming an unknown or missing field."""
+        body = dict(body)
+        kind = body.pop("model_type", None)
+        if kind != "memsvc-small":
+            raise ValueError(f"model_type: expected 'memsvc-small', got {kind!r}")
+        unknown = set(body) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown fields in the model's config: {sorted(unknown)}")
+        if "backbone" not in body:
+            raise ValueError("backbone: missing in the model's config")
+        body["router_layers"] = tuple(body.get("router_layers", (0, 6)))
+        return cls(**body)

@@ -1,0 +1,75 @@
+"""Documents to blocks: split, batch by length, run, pool. Knows nothing of banks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from memsvc_kernels import chunk_offsets
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from memsvc_router.api import CONTENT, ROUTING, SPANS, DocumentText, EncodedDocument
+from memsvc_router.network import MemoryNetwork
+from memsvc_router.texts import Part, chunk_spans, pad, parts_of, tokenize
+
+_BATCH_TOKENS = 4096
+
+_Pooled = tuple[NDArray[np.float16], NDArray[np.float16]]
+
+
+def encode_documents(
+    network: MemoryNetwork, tokenizer: Tokenizer, documents: Sequence[DocumentText]
+) -> list[EncodedDocument]:
+    """Encode each document alone, whatever shares its batch. Order is kept."""
+    config = network.config
+    titles = tokenize(tokenizer, [d.title for d in documents])
+    texts = tokenize(tokenizer, [d.text for d in documents])
+    split = [
+        parts_of(title, text, config.part_tokens)
+        for title, text in zip(titles, texts, strict=True)
+    ]
+    parts = [part for own in split for part in own]
+    pooled = _pool_all(network, parts)
+    found, at = [], 0
+    for own in split:
+        mine, at = pooled[at : at + len(own)], at + len(own)
+        spans = [s for part in own for s in chunk_spans(part, config.pool_size)]
+        found.append(
+            EncodedDocument(
+                tensors={
+                    CONTENT: np.concatenate([content for content, _ in mine]),
+                    ROUTING: np.concatenate([routing for _, routing in mine]),
+                    SPANS: np.asarray(spans, np.int32).reshape(-1, 2),
+                },
+                tokens=sum(len(part.ids) for part in own),
+            )
+        )
+    return found
+
+
+def _pool_all(network: MemoryNetwork, parts: Sequence[Part]) -> list[_Pooled]:
+    """Blocks of every part, computed in batches of similar length."""
+    order = sorted(range(len(parts)), key=lambda i: len(parts[i].ids))
+    pooled: list[_Pooled] = [None] * len(parts)  # type: ignore[list-item]
+    at = 0
+    while at < len(order):
+        size = 1
+        while at + size < len(order) and (size + 1) * len(parts[order[at + size]].ids) <= _BATCH_TOKENS:
+            size += 1
+        some = order[at : at + size]
+        at += size
+        for i, blocks in zip(some, _pool(network, [parts[i] for i in some]), strict=True):
+            pooled[i] = blocks
+    return pooled
+
+
+@torch.inference_mode()
+def _pool(network: MemoryNetwork, parts: Sequence[Part]) -> list[_Pooled]:
+    batch = pad([p.ids for p in parts])
+    chunk_of_token, counts = chunk_offsets([len(p.ids) for p in parts], network.config.pool_size)
+    blocks = network.blocks(batch.ids, batch.mask, chunk_of_token, sum(counts))
+    content = blocks.content.to(torch.float16).split(counts)
+    routing = blocks.routing.to(torch.float16).split(counts)
+    return [(c.numpy().copy(), r.numpy().copy()) for c, r in zip(content, routing, strict=True)]

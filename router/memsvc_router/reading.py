@@ -1,0 +1,199 @@
+"""One forward over paths: what to look for next, where the answer stands, whether it is there.
+
+A *path* is a question with the texts read so far (Memory Interleave, MSA §4: the original text
+becomes part of the query). Knows the network and a `MemoryView`; decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from memsvc_router.api import MemoryView
+from memsvc_router.network import Backbone, MemoryNetwork
+from memsvc_router.texts import Batch, PathInput, Piece, pad, path_input, tokenize
+
+_WINDOW = 224  # tokens of one document that are read at a time
+_ANSWER = 32  # longest answer in tokens
+_BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Source:
+    """A document on a path: how it was found, and the tokens of its text that are read."""
+
+    handle: int
+    score: float
+    chunk: int
+    start: int
+    end: int
+    title: Piece
+    text: Piece
+    characters: str
+    window: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Path:
+    """A question with the documents read so far and the sum of their routing scores."""
+
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """Mean routing score of the documents on the path."""
+        return sum(s.score for s in self.sources) / max(len(self.sources), 1)
+
+    @property
+    def handles(self) -> tuple[int, ...]:
+        """Handles in reading order."""
+        return tuple(s.handle for s in self.sources)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one forward says of a path. `span`: (source, first, last character); `found`: logit."""
+
+    path: Path
+    query: NDArray[np.float32]
+    span: tuple[int, int, int] | None
+    span_logprob: float
+    found: float
+    tokens: int
+
+
+class Reader:
+    """Reads paths for one question."""
+
+    def __init__(self, network: MemoryNetwork, tokenizer: Tokenizer, question: str) -> None:
+        self.network, self.tokenizer = network, tokenizer
+        self.question = tokenize(tokenizer, [question])[0]
+        if not self.question.ids:
+            raise ValueError("question: must hold at least one word")
+
+    def sources(
+        self, view: MemoryView, handles: Sequence[int], scores: Sequence[float], chunks: Sequence[int]
+    ) -> list[Source]:
+        """Fetch and tokenise the texts of some routed documents."""
+        texts = view.texts(handles)
+        titles = tokenize(self.tokenizer, [t.title for t in texts])
+        pieces = tokenize(self.tokenizer, [t.text for t in texts])
+        found = []
+        for i, handle in enumerate(handles):
+            spans = view.spans(handle)
+            start, end = (int(x) for x in spans[min(max(chunks[i], 0), len(spans) - 1)])
+            window = window_around(pieces[i], start, end)
+            found.append(
+                Source(
+                    handle, float(scores[i]), int(chunks[i]), start, end,
+                    titles[i], pieces[i], texts[i].text, window,
+                )
+            )  # fmt: skip
+        return found
+
+    def look(self) -> tuple[NDArray[np.float32], int]:
+        """The routing query [L, R] of the question alone, and its tokens."""
+        row = path_input(self.question, (), self.network.config.path_tokens)
+        query, _ = self._backbone(pad([row.ids], [row.types]))
+        return query[0], len(row.ids)
+
+    def read(self, view: MemoryView, paths: Sequence[Path], seen: Sequence[Sequence[int]]) -> list[Reading]:
+        """Read paths; `seen` are the documents whose blocks each may attend to, best first."""
+        found: list[Reading] = []
+        rows = [self._row(path) for path in paths]
+        size = max(1, _BATCH_TOKENS // max((len(r.ids) for r in rows), default=1))
+        for at in range(0, len(paths), size):
+            some = slice(at, at + size)
+            found += self._read(view, paths[some], rows[some], seen[some])
+        return found
+
+    def _row(self, path: Path) -> PathInput:
+        windows = [(s.text, *s.window, s.title) for s in path.sources]
+        return path_input(self.question, windows, self.network.config.path_tokens)
+
+    @torch.inference_mode()
+    def _backbone(self, batch: Batch) -> tuple[NDArray[np.float32], Backbone]:
+        seen = self.network.read(batch.ids, batch.mask, batch.types)
+        queries = self.network.queries(batch.ids, batch.mask, batch.types, seen)
+        return queries.float().numpy(), seen
+
+    @torch.inference_mode()
+    def _read(
+        self,
+        view: MemoryView,
+        paths: Sequence[Path],
+        rows: Sequence[PathInput],
+        seen: Sequence[Sequence[int]],
+    ) -> list[Reading]:
+        batch = pad([r.ids for r in rows], [r.types for r in rows])
+        queries, backbone = self._backbone(batch)
+        memory, slots, entries = self._memory(view, seen)
+        start, end, found = self.network.point(
+            backbone, batch.mask, memory.to(backbone.final.dtype), slots, entries
+        )
+        readings = []
+        for at, (path, row) in enumerate(zip(paths, rows, strict=True)):
+            span, logprob = best_span(row, start[at], end[at])
+            readings.append(
+                Reading(path, queries[at], span, logprob, float(found[at]), len(row.ids))
+            )
+        return readings
+
+    def _memory(
+        self, view: MemoryView, seen: Sequence[Sequence[int]]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Assemble the blocks each path attends to: [B, M, Lm, 2, G, D], slots, real entries."""
+        wanted = sorted({h for row in seen for h in row})
+        blocks = dict(zip(wanted, view.content(wanted), strict=True))
+        config = self.network.config
+        shape = (config.memory_layers, 2, config.key_value_heads, config.head_width)
+        most = max((sum(len(blocks[h]) for h in row) for row in seen), default=0)
+        memory = torch.zeros(len(seen), most, *shape, dtype=torch.float16)
+        slots = torch.zeros(len(seen), most, dtype=torch.long)
+        entries = torch.zeros(len(seen), most, dtype=torch.bool)
+        for at, row in enumerate(seen):
+            filled = 0
+            for slot, handle in enumerate(row[: config.slots]):
+                block = blocks[handle]
+                here = slice(filled, filled + len(block))
+                memory[at, here] = torch.from_numpy(np.ascontiguousarray(block))
+                slots[at, here], entries[at, here] = slot, True
+                filled += len(block)
+        return memory, slots, entries
+
+
+def window_around(text: Piece, start: int, end: int, size: int = _WINDOW) -> tuple[int, int]:
+    """The `size` tokens around the characters start…end; all tokens of a short text."""
+    total = len(text.ids)
+    if total <= size:
+        return 0, total
+    inside = [i for i, (a, b) in enumerate(text.spans) if a < end and b > start] or [0]
+    middle = (inside[0] + inside[-1]) // 2
+    first = min(max(0, middle - size // 2), total - size)
+    return first, first + size
+
+
+def best_span(row: PathInput, start: Tensor, end: Tensor) -> tuple[tuple[int, int, int] | None, float]:
+    """The likeliest answer (source, first, last character) of a path, and its log-probability.
+
+    start, end: logits [T]. Both ends stand in the same text, at most 32 tokens apart.
+    """
+    source = torch.tensor([s[0] for s in row.sources])
+    inside = (source >= 0).nonzero().squeeze(1)
+    if not len(inside):
+        return None, float("-inf")
+    a = start[inside].float().log_softmax(0)
+    b = end[inside].float().log_softmax(0)
+    position = inside.unsqueeze(1)
+    ahead = inside.unsqueeze(0) - position
+    allowed = (ahead >= 0) & (ahead < _ANSWER) & (source[inside].unsqueeze(1) == source[inside])
+    joint = (a.unsqueeze(1) + b.unsqueeze(0)).masked_fill(~allowed, float("-inf"))
+    first, last = divmod(int(joint.argmax()), len(inside))
+    number, begin, _ = row.sources[int(inside[first])]
+    return (number, begin, row.sources[int(inside[last])][2]), float(joint[first, last])

@@ -1,0 +1,179 @@
+"""The small memory model: answers by pointing at the texts it found, or says "not in memory".
+
+Every answer is verbatim, with its characters; it cannot invent. Knows the network and the
+protocols of `api`; a bank is whatever `MemoryView` it is given.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path as FilePath
+
+from memsvc_router.api import (
+    AskOptions,
+    Citation,
+    DocumentText,
+    Done,
+    EncodedDocument,
+    Event,
+    Hit,
+    Identity,
+    MemoryView,
+    Recall,
+    Retriever,
+    Token,
+    Usage,
+)
+from memsvc_router.checkpoint import DEFAULT_MODEL, load_checkpoint
+from memsvc_router.encoding import encode_documents
+from memsvc_router.interleave import Gathering, Interleaver, hits
+from memsvc_router.reading import Reader, Reading
+from memsvc_router.texts import tokenize
+
+# How much the span's own certainty and the routing score count beside "the answer is here".
+_SPAN_WEIGHT, _ROUTE_WEIGHT = 0.5, 4.0
+_CITED_LAYER = -1  # answers point from the last memory layer
+
+
+class SmallMemoryModel:
+    """A `MemoryModel` on a `MemoryNetwork` checkpoint. One thread owns it."""
+
+    def __init__(self, folder: FilePath = DEFAULT_MODEL) -> None:
+        self.network, self.tokenizer, self._identity = load_checkpoint(folder)
+
+    @property
+    def identity(self) -> Identity:
+        """What its blocks are made by."""
+        return self._identity
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, without special tokens."""
+        return len(tokenize(self.tokenizer, [text])[0].ids)
+
+    def encode(self, documents: Sequence[DocumentText]) -> list[EncodedDocument]:
+        """See `MemoryModel.encode`."""
+        return encode_documents(self.network, self.tokenizer, documents)
+
+    def recall(
+        self,
+        view: MemoryView,
+        question: str,
+        options: AskOptions,
+        retriever: Retriever | None = None,
+    ) -> Recall:
+        """See `MemoryModel.recall`."""
+        began = time.perf_counter()
+        run = self._start(view, question, options, retriever)
+        for _ in run.gather(read_all=False):
+            pass
+        return Recall(_ranking(run), tuple(run.state.hops), _usage(run.state, began))
+
+    def ask(
+        self,
+        view: MemoryView,
+        question: str,
+        options: AskOptions,
+        retriever: Retriever | None = None,
+    ) -> Iterator[Event]:
+        """See `MemoryModel.ask`."""
+        began = time.perf_counter()
+        run = self._start(view, question, options, retriever)
+        return self._events(run, options, began)
+
+    def _start(
+        self,
+        view: MemoryView,
+        question: str,
+        options: AskOptions,
+        retriever: Retriever | None,
+    ) -> Interleaver:
+        if options.k < 1 or options.max_hops < 1:
+            raise ValueError(f"k and max_hops must be at least 1, got {options}")
+        reader = Reader(self.network, self.tokenizer, question)
+        return Interleaver(reader, view, options, question, retriever)
+
+    def _events(self, run: Interleaver, options: AskOptions, began: float) -> Iterator[Event]:
+        yield from run.gather(read_all=True)
+        best = max(run.state.readings, key=answer_score, default=None)
+        floor = options.min_confidence
+        floor = self.network.config.min_confidence if floor is None else floor
+        sure = 1 / (1 + math.exp(-best.found)) if best else 0.0
+        if best is None or best.span is None or sure < floor:
+            yield Done("", False, sure, _usage(run.state, began))
+            return
+        yield from _citations(run, best)
+        number, first, last = best.span
+        answer = best.path.sources[number].characters[first:last]
+        for word in re.findall(r"\S+\s*", answer):
+            yield Token(word)
+        yield Done(answer, True, sure, _usage(run.state, began))
+
+
+def answer_score(reading: Reading) -> float:
+    """What decides between paths: is the answer here, how sure is its span, how well routed."""
+    if reading.span is None:
+        return -math.inf
+    route = reading.path.score
+    return reading.found + _SPAN_WEIGHT * reading.span_logprob + _ROUTE_WEIGHT * route
+
+
+def _citations(run: Interleaver, best: Reading) -> Iterator[Citation]:
+    """The answer's own characters first, then what led to it."""
+    assert best.span is not None
+    number, first, last = best.span
+    order = [number, *(i for i in range(len(best.path.sources)) if i != number)]
+    for i in order:
+        source = best.path.sources[i]
+        start, end = (first, last) if i == number else (source.start, source.end)
+        yield Citation(
+            document_id=run.view.document_id(source.handle),
+            title=run.view.texts([source.handle])[0].title,
+            quote=source.characters[start:end],
+            start=start,
+            end=end,
+            chunk=source.chunk,
+            score=source.score,
+            hop=i,
+            layer=_CITED_LAYER,
+        )
+
+
+def _ranking(run: Interleaver) -> tuple[Hit, ...]:
+    """Documents read, by their best path, then the last routed by score."""
+    state = run.state
+    assert state.first is not None
+    assert state.last is not None
+    found: dict[str, Hit] = {}
+    for reading in sorted(state.readings, key=lambda r: -r.path.score):
+        for depth, source in enumerate(reading.path.sources):
+            name = run.view.document_id(source.handle)
+            found.setdefault(
+                name,
+                Hit(name, source.score, source.chunk, source.start, source.end, depth, read=True),
+            )
+    for routed, hop in ((state.last, len(state.hops) - 1), (state.first, 0)):
+        for hit in hits(run.view, routed, hop):
+            found.setdefault(hit.document_id, hit)
+    return tuple(found.values())
+
+
+def _usage(state: Gathering, began: float) -> Usage:
+    return Usage(
+        question_tokens=state.question_tokens,
+        read_tokens=state.read_tokens,
+        documents_read=len(state.documents_read()),
+        hops=len(state.hops),
+        forward_ms=state.forward_seconds * 1e3,
+        total_ms=(time.perf_counter() - began) * 1e3,
+    )
+
+
+def load_default_model() -> SmallMemoryModel:
+    """The model that ships with the package. Raises FileNotFoundError if its weights are gone."""
+    return SmallMemoryModel(DEFAULT_MODEL)
+
+
+__all__ = ["SmallMemoryModel", "answer_score", "load_default_model"]

@@ -1,0 +1,1 @@
+"""Training of memory models. Knows files of questions and passages; never the service."""
