@@ -25,6 +25,7 @@ from memsvc_storage.schema import backups, upgrade
 SQLITE_NAME = "memsvc.sqlite3"
 ADVISORY_KEY = 0x6D656D737663  # "memsvc"
 BUSY_SECONDS = 30.0
+RELEASE_SECONDS = 3.0  # a server notices with a delay that a killed owner is gone
 POOL = {"pool_size": 16, "max_overflow": 112, "pool_timeout": 120.0}
 
 
@@ -143,8 +144,11 @@ def _server(database_url: str | None) -> Engine:
 def _own(engine: Engine) -> Connection:
     """A connection that holds the database's advisory lock for as long as it stays open."""
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_KEY}):
-        connection.close()
-        engine.dispose()
-        raise StoreLocked("the database")
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_KEY}):
+        if time.monotonic() > deadline:
+            connection.close()
+            engine.dispose()
+            raise StoreLocked("the database")
+        time.sleep(0.05)
     return connection
