@@ -1,0 +1,33 @@
+# What people and CI run. `make demo` and `make test` need Python 3.11+ and nothing else.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+setup:  ## make .venv with everything pinned (under a second when it is there)
+	@scripts/setup
+
+demo: setup  ## start a server, fill a bank, ask it questions, delete, ask again
+	@.venv/bin/python demo/run.py
+
+test: setup  ## lint, types and the quick tests: all that CI runs
+	@scripts/setup-postgres
+	@scripts/check
+
+test-all: setup  ## every test, the slow ones and those for a GPU too
+	@scripts/setup-postgres
+	@.venv/bin/python -m pytest
+
+check: setup  ## as `test`, without looking for PostgreSQL
+	@scripts/check
+
+bench: setup  ## make bench PASSAGES=… QUESTIONS=… [VERB=recall|answer] [ARGS='--path rag --hops 1']
+	@test -n "$(PASSAGES)" -a -n "$(QUESTIONS)" || \
+		{ echo "usage: make bench PASSAGES=FILE QUESTIONS=FILE [VERB=answer] [ARGS=…]" >&2; exit 2; }
+	@.venv/bin/memsvc bench $(or $(VERB),recall) \
+		--passages "$(PASSAGES)" --questions "$(QUESTIONS)" $(ARGS) --json
+
+clean:  ## remove what these targets made, the environment and the demo's bank included
+	rm -rf .venv .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
