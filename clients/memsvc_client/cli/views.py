@@ -1,0 +1,201 @@
+"""Banks, documents, operations, hits and citations for people: rich tables and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from memsvc_client.cli.output import clean, one_line
+from memsvc_client.events import Citation, Hit, Hop, Usage
+from memsvc_client.names import last_id
+from memsvc_client.resources import Bank, Document, Operation
+
+_STATE_STYLES = {
+    "READY": "green",
+    "DONE": "green",
+    "PENDING": "yellow",
+    "RUNNING": "cyan",
+    "FAILED": "bold red",
+    "CANCELLED": "dim",
+}
+_TITLE, _QUOTE = 40, 60
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    if count < 1024:
+        return f"{count} B"
+    amount, units = count / 1024, iter(("KiB", "MiB", "GiB", "TiB"))
+    unit = next(units)
+    while amount >= 1024 and unit != "TiB":
+        amount, unit = amount / 1024, next(units)
+    return f"{amount:.1f} {unit}"
+
+
+def moment(time: datetime | None) -> str:
+    return "" if time is None else time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def state(name: str) -> Text:
+    return Text(name, style=_STATE_STYLES.get(name, ""))
+
+
+def table(*columns: str, right: Sequence[str] = ()) -> Table:
+    made = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> Table:
+    """Names and values, one pair a line."""
+    made = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        shown = value if isinstance(value, Text) else Text(clean(str(value)))
+        made.add_row(Text(name, style="bold"), shown)
+    return made
+
+
+def banks(rows: Iterable[Bank]) -> Table:
+    numbers = ("documents", "pending", "failed", "text", "blocks", "quota")
+    made = table("bank", "display name", *numbers, "created (UTC)", right=numbers)
+    for one in rows:
+        made.add_row(
+            one.id,
+            one_line(one.display_name, _TITLE),
+            f"{one.document_count:,}",
+            f"{one.pending_count:,}",
+            f"{one.failed_count:,}",
+            size(one.text_bytes),
+            size(one.kv_bytes),
+            "" if one.quota_bytes is None else size(one.quota_bytes),
+            moment(one.create_time),
+        )
+    return made
+
+
+def bank(one: Bank) -> Table:
+    counts = (
+        f"{one.ready_count:,} ready, {one.pending_count:,} pending, {one.failed_count:,} failed"
+    )
+    return facts(
+        [
+            ("name", one.name),
+            ("display name", one.display_name),
+            ("documents", f"{one.document_count:,} ({counts})"),
+            ("text", size(one.text_bytes)),
+            ("blocks", size(one.kv_bytes)),
+            ("quota", "none" if one.quota_bytes is None else size(one.quota_bytes)),
+            *((f"metadata.{key}", value) for key, value in sorted(one.metadata.items())),
+            ("identity", one.identity_digest),
+            ("etag", one.etag),
+            ("created", moment(one.create_time)),
+            ("updated", moment(one.update_time)),
+        ]
+    )
+
+
+def documents(rows: Iterable[Document]) -> Table:
+    made = table("id", "title", "state", "tokens", "chunks", "metadata", "updated (UTC)")
+    for one in rows:
+        pairs = ", ".join(f"{key}={value}" for key, value in sorted(one.metadata.items()))
+        made.add_row(
+            one.id,
+            Text(one_line(one.title, _TITLE)),
+            state(one.state),
+            "" if one.tokens is None else f"{one.tokens:,}",
+            "" if one.chunks is None else f"{one.chunks:,}",
+            Text(one_line(pairs, _TITLE)),
+            moment(one.update_time),
+        )
+    return made
+
+
+def document(one: Document) -> Table:
+    return facts(
+        [
+            ("name", one.name),
+            ("title", one.title),
+            ("state", state(one.state)),
+            *([("error", one.error)] if one.error else []),
+            ("tokens", "" if one.tokens is None else f"{one.tokens:,}"),
+            ("chunks", "" if one.chunks is None else f"{one.chunks:,}"),
+            *((f"metadata.{key}", value) for key, value in sorted(one.metadata.items())),
+            ("event time", moment(one.event_time)),
+            ("expires", moment(one.expire_time)),
+            ("revision", one.revision),
+            ("etag", one.etag),
+            ("created", moment(one.create_time)),
+            ("updated", moment(one.update_time)),
+        ]
+    )
+
+
+def operations(rows: Iterable[Operation]) -> Table:
+    numbers = ("total", "done", "failed")
+    made = table("operation", "bank", "kind", "state", *numbers, "updated (UTC)", right=numbers)
+    for one in rows:
+        counts = (f"{one.total:,}", f"{one.done:,}", f"{one.failed:,}")
+        where = last_id(one.bank)
+        made.add_row(one.id, where, one.kind, state(one.state), *counts, moment(one.update_time))
+    return made
+
+
+def hits(rows: Sequence[Hit]) -> Table:
+    made = table(
+        "#", "document", "title", "score", "hop", "characters", "text", right=("#", "score")
+    )
+    for place, one in enumerate(rows, 1):
+        made.add_row(
+            str(place),
+            one.document_id,
+            Text(one_line(one.title, _TITLE)),
+            f"{one.score:.4f}",
+            f"{one.hop + 1}{' read' if one.read else ''}",
+            f"{one.start}–{one.end}",
+            Text(one_line(one.quote, _QUOTE)),
+        )
+    return made
+
+
+def hop(one: Hop, shown: int = 5) -> Text:
+    """One round of routing, on up to three lines."""
+    line = Text.assemble(
+        (f"hop {one.index + 1}", "bold cyan"),
+        f"  {one.milliseconds:.0f} ms, routed to {len(one.routed)}, read {len(one.read)}",
+    )
+    if one.routed:
+        best = [f"{hit.document_id} {hit.score:.3f}" for hit in one.routed[:shown]]
+        more = f" and {len(one.routed) - shown} more" if len(one.routed) > shown else ""
+        line.append(f"\n  routed  {', '.join(best)}{more}", style="dim")
+    if one.read:
+        line.append(f"\n  read    {', '.join(last_id(name) for name in one.read)}", style="dim")
+    return line
+
+
+def citation(one: Citation, number: int) -> Text:
+    """A source: title, where, score, and the words themselves."""
+    return Text.assemble(
+        (f"[{number}] ", "bold"),
+        (clean(one.title) or one.document_id, "bold"),
+        (
+            f"  {one.document_id}, characters {one.start}–{one.end}, score {one.score:.4f}, "
+            f"hop {one.hop + 1}, layer {one.layer}\n",
+            "dim",
+        ),
+        "    “",
+        (clean(one.quote), "italic"),
+        "”",
+    )
+
+
+def usage(one: Usage) -> Text:
+    return Text(
+        f"{one.hops} hops, {one.documents_read} documents and {one.read_tokens:,} tokens read, "
+        f"{one.total_ms:.0f} ms ({one.forward_ms:.0f} ms in the model)",
+        style="dim",
+    )
