@@ -9,7 +9,7 @@ setup:  ## make .venv with everything pinned (under a second when it is there)
 	@scripts/setup
 
 demo: setup  ## start a server, fill a bank, ask it questions, delete, ask again
-	@.venv/bin/python demo/run.py
+	@.venv/bin/python -m demo.run
 
 test: setup  ## lint, types and the quick tests: all that CI runs
 	@scripts/setup-postgres

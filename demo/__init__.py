@@ -1,0 +1,1 @@
+"""The demonstration behind `make demo`: a real server, a real corpus, questions over the SDK."""

@@ -1,0 +1,94 @@
+"""A `memsvc serve` for the length of a `with` block. Knows nothing of what is asked of it."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from memsvc_client import MemoryClient, MemsvcError
+
+START_SECONDS = 120.0
+STOP_SECONDS = 30.0
+_READY = "memsvc ready on "
+
+
+class ServerStartError(RuntimeError):
+    """The server did not start; the message holds the end of its log."""
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[str]:
+    """Start a server on a free loopback port, yield its `HOST:PORT`, stop it in every case.
+
+    Data and log go below `folder`. SIGTERM and SIGHUP end the block as Ctrl-C does.
+    Raises ServerStartError if the server ends, or says nothing for two minutes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "server.log"
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    # The demo is the same for everybody: no settings from the user's own environment.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MEMSVC_")}
+    command = [str(Path(sys.executable).with_name("memsvc")), "serve"]
+    command += ["--data", str(folder / "data"), "--listen", "127.0.0.1:0"]
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True
+        )
+    try:
+        yield _address(process, log)
+    finally:
+        _stop(process)
+
+
+def wait_until_serving(client: MemoryClient) -> None:
+    """Return when the model is loaded. Raises ServerStartError if that fails or takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if client.health() == "SERVING":
+                return
+            info = client.server_info()
+            if info.state == "FAILED":
+                raise ServerStartError(f"the model could not be loaded: {info.state_reason}")
+        except MemsvcError as error:
+            if not error.retryable:
+                raise
+        time.sleep(0.05)
+    raise ServerStartError(f"the model was not ready after {START_SECONDS:.0f} s")
+
+
+def _address(process: subprocess.Popen[str], log: Path) -> str:
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        said = process.stdout.readline() if selector.select(START_SECONDS) else ""
+    if not said.startswith(_READY):
+        tail = "\n".join(log.read_text().splitlines()[-10:])
+        raise ServerStartError(f"memsvc serve did not start; its log ({log}) ends:\n{tail}")
+    return said.removeprefix(_READY).strip()
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    # A second Ctrl-C while the server drains must not leave it behind.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
