@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 
 from memsvc.engine import Engine, EngineConfig
 
+PATIENCE = 120.0  # seconds after which a test gives up, on however busy a machine
 LAYERS, WIDTH = 2, 256
 _WORD = re.compile(r"\w+")
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
@@ -96,7 +97,7 @@ class BagModel:
 
     def encode(self, documents: Sequence[DocumentText]) -> list[EncodedDocument]:
         self.switches.reached.set()
-        self.switches.gate.wait(30)
+        self.switches.gate.wait(PATIENCE)
         if self.switches.broken:
             raise RuntimeError("the device is gone")
         for document in documents:
@@ -160,7 +161,7 @@ class BagModel:
         recall = self.recall(view, question, options, retriever)
         self.switches.events += 1
         yield recall.hops[0]
-        self.switches.answering.wait(30)
+        self.switches.answering.wait(PATIENCE)
         asked = set(words(question))
         best: tuple[int, Citation] | None = None
         handles = [handle for handle, _, _ in found]
@@ -200,7 +201,7 @@ async def running(
     engine = await Engine.start(EngineConfig(data_dir, **quick), load)
     try:
         if ready:
-            await engine.wait_ready(10)
+            await engine.wait_ready(PATIENCE)
         yield engine
     finally:
         await engine.stop(10)
@@ -210,7 +211,7 @@ async def add(engine: Engine, bank: str, *documents: NewDocument | str) -> list[
     """Add documents and wait until they are encoded."""
     new = [NewDocument(d) if isinstance(d, str) else d for d in documents]
     result = await engine.add_documents(bank, new)
-    operation = await engine.wait_operation(result.operation.operation_id, 30)
+    operation = await engine.wait_operation(result.operation.operation_id, PATIENCE)
     assert operation.finished, operation
     return [d for d in result.documents if isinstance(d, Document)]
 

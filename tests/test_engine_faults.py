@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import threading
 from pathlib import Path
 
 import pytest
 from memsvc_storage import NewDocument
 
 from memsvc.engine import EncodingUnhealthy, EngineStopped, ModelNotReady
-from tests.engine_support import BagModel, Switches, add, answer, recalled, running
+from tests.engine_support import PATIENCE, BagModel, Switches, add, answer, recalled, running
 
 SHIPS = [NewDocument(f"Ship {i} carries cargo{i}.", document_id=f"s{i}") for i in range(6)]
 
 
 def flip_a_byte_of(tensor: str, data_dir: Path) -> None:
     """Flip one byte in the first row of a tensor, in every segment file."""
-    import json
-
     for path in data_dir.rglob("*.safetensors"):
         body = bytearray(path.read_bytes())
         header = int.from_bytes(body[:8], "little")
@@ -41,7 +41,7 @@ async def test_a_flipped_byte_is_encoded_anew_and_never_served(
             first = [await answer(engine, "b", f"cargo{i}") for i in range(6)]
             for i, said in enumerate(first):
                 assert said in ("", SHIPS[i].text)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while (await engine.stats("b")).pending:
                     await asyncio.sleep(0.02)
             for i, ship in enumerate(SHIPS):
@@ -59,7 +59,7 @@ async def test_verification_finds_and_repairs_a_flipped_byte(tmp_path: Path) -> 
         flip_a_byte_of("content", tmp_path)
         report = await engine.verify("b")
         assert len(report.corrupt) == 1
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (await engine.stats("b")).ready < len(SHIPS):
                 await asyncio.sleep(0.02)
         assert (await engine.verify("b")).corrupt == []
@@ -72,7 +72,7 @@ async def test_a_lost_segment_file_is_made_again(tmp_path: Path) -> None:
     for path in tmp_path.rglob("*.safetensors"):
         path.unlink()
     async with running(tmp_path) as engine:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while await answer(engine, "b", "cargo3") != SHIPS[3].text:
                 await asyncio.sleep(0.02)
 
@@ -82,7 +82,7 @@ async def test_one_poisonous_document_fails_and_the_others_go_on(tmp_path: Path)
         await engine.create_bank("b")
         bad = NewDocument("Tea with arsenic.", document_id="bad")
         result = await engine.add_documents("b", [*SHIPS[:3], bad, *SHIPS[3:]])
-        operation = await engine.wait_operation(result.operation.operation_id, 30)
+        operation = await engine.wait_operation(result.operation.operation_id, PATIENCE)
         assert (operation.state, operation.failed) == ("DONE", 1)
         failed = await engine.get_document("b", "bad")
         assert failed.state == "FAILED"
@@ -96,15 +96,15 @@ async def test_health_fails_with_encoding_and_recovers(tmp_path: Path) -> None:
     async with running(tmp_path, BagModel(switches)) as engine:
         await engine.create_bank("b")
         result = await engine.add_documents("b", SHIPS)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while engine.health().serving:
                 await asyncio.sleep(0.02)
-        assert "encode" in engine.health().reason
+        assert "encoding fails: RuntimeError" in engine.health().reason
         with pytest.raises(EncodingUnhealthy):
             await engine.wait_operation(result.operation.operation_id, 0.01)
         assert (await engine.get_document("b", "s0")).state == "PENDING"
         switches.broken = False
-        operation = await engine.wait_operation(result.operation.operation_id, 30)
+        operation = await engine.wait_operation(result.operation.operation_id, PATIENCE)
         assert operation.state == "DONE"
         assert engine.health().serving
 
@@ -114,12 +114,12 @@ async def test_health_recovers_though_nothing_is_left_to_encode(tmp_path: Path) 
     async with running(tmp_path, BagModel(switches)) as engine:
         await engine.create_bank("b")
         await engine.add_documents("b", SHIPS[:1])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while engine.health().serving:
                 await asyncio.sleep(0.02)
         await engine.delete_document("b", "s0")
         switches.broken = False
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not engine.health().serving:
                 await asyncio.sleep(0.02)
 
@@ -131,7 +131,7 @@ async def test_while_the_model_loads_writes_are_taken_and_questions_refused(
     switches.answering.clear()
 
     def slow() -> BagModel:
-        switches.answering.wait(30)
+        switches.answering.wait(PATIENCE)
         return BagModel(switches)
 
     async with running(tmp_path, slow, ready=False) as engine:
@@ -142,7 +142,9 @@ async def test_while_the_model_loads_writes_are_taken_and_questions_refused(
         with pytest.raises(ModelNotReady):
             await answer(engine, "b", "cargo1")
         switches.answering.set()
-        assert (await engine.wait_operation(result.operation.operation_id, 30)).state == "DONE"
+        assert (
+            await engine.wait_operation(result.operation.operation_id, PATIENCE)
+        ).state == "DONE"
         assert engine.health().serving
         assert await answer(engine, "b", "cargo1") == SHIPS[1].text
 
@@ -153,11 +155,13 @@ async def test_a_model_that_cannot_be_loaded_is_reported(tmp_path: Path) -> None
 
     async with running(tmp_path, missing, ready=False) as engine:
         with pytest.raises(ModelNotReady, match="no weights here"):
-            await engine.wait_ready(10)
+            await engine.wait_ready(PATIENCE)
         assert engine.model_state == "FAILED"
         assert not engine.health().serving
         await engine.create_bank("b")
-        await engine.add_documents("b", SHIPS)
+        result = await engine.add_documents("b", SHIPS)
+        with pytest.raises(EncodingUnhealthy, match="no weights here"):
+            await engine.wait_operation(result.operation.operation_id, 0.01)
         assert (await engine.get_document("b", "s1")).text == SHIPS[1].text
 
 
@@ -171,7 +175,7 @@ async def test_a_document_deleted_under_a_running_answer_is_not_answered_from(
         (red,) = [d for d in await recalled(engine, "b", "red") if d != "m"]
         switches.answering.clear()
         task = asyncio.create_task(answer(engine, "b", "old mill red"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not switches.events:
                 await asyncio.sleep(0.01)
         await engine.delete_document("b", red)
@@ -194,6 +198,21 @@ async def test_bad_questions_are_the_callers_mistake(tmp_path: Path) -> None:
         with pytest.raises(KeyError):
             await recalled(engine, "b", "cargo1", filter=failing)
         assert await answer(engine, "b", "cargo1") == SHIPS[1].text
+
+
+async def test_stopping_does_not_wait_for_a_model_that_loads(tmp_path: Path) -> None:
+    loading = threading.Event()
+
+    def slow() -> BagModel:
+        loading.wait(PATIENCE)
+        return BagModel()
+
+    async with running(tmp_path, slow, ready=False) as engine:
+        await engine.create_bank("b")
+        await engine.stop(0.05)
+        loading.set()
+    async with running(tmp_path) as engine:
+        assert (await engine.get_bank("b")).name == "b"
 
 
 async def test_a_stopped_engine_refuses_everything(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from memsvc_router.api import AskOptions
 from memsvc_storage import DocumentChanges, DocumentNotFound, NewDocument
 
 from memsvc.engine import BankNotFound
-from tests.engine_support import BagModel, Switches, add, answer, recalled, running
+from tests.engine_support import PATIENCE, BagModel, Switches, add, answer, recalled, running
 
 PARIS = NewDocument("The capital of France is Paris.", title="France", document_id="fr")
 ROME = NewDocument("The capital of Italy is Rome.", title="Italy", document_id="it")
@@ -23,7 +23,7 @@ async def test_acknowledged_documents_become_ready_and_answer(tmp_path: Path) ->
     async with running(tmp_path) as engine:
         await engine.create_bank("b")
         result = await engine.add_documents("b", [PARIS, ROME])
-        operation = await engine.wait_operation(result.operation.operation_id, 30)
+        operation = await engine.wait_operation(result.operation.operation_id, PATIENCE)
         assert (operation.state, operation.done, operation.failed) == ("DONE", 2, 0)
         assert (await engine.get_document("b", "fr")).state == "READY"
         assert await answer(engine, "b", "capital of Italy") == ROME.text
@@ -60,7 +60,7 @@ async def test_updated_text_is_never_served_in_its_old_form(tmp_path: Path) -> N
         assert operation is not None
         assert await answer(engine, "b", "capital of France") == ""
         switches.gate.set()
-        await engine.wait_operation(operation.operation_id, 30)
+        await engine.wait_operation(operation.operation_id, PATIENCE)
         assert await answer(engine, "b", "capital of France") == "France moved its capital to Lyon."
 
 
@@ -75,13 +75,13 @@ async def test_what_changes_while_it_is_encoded_is_not_served_stale(
         switches.gate.clear()
         switches.reached.clear()
         result = await engine.add_documents("b", [PARIS])
-        assert await asyncio.to_thread(switches.reached.wait, 10)
+        assert await asyncio.to_thread(switches.reached.wait, PATIENCE)
         if how == "delete":
             await engine.delete_document("b", "fr")
         else:
             await engine.update_document("b", "fr", DocumentChanges(text="France chose Lyon."))
         switches.gate.set()
-        assert (await engine.wait_operation(result.operation.operation_id, 30)).finished
+        assert (await engine.wait_operation(result.operation.operation_id, PATIENCE)).finished
         for _ in range(20):
             assert "Paris" not in await answer(engine, "b", "capital of France Paris")
             await asyncio.sleep(0.01)
@@ -112,11 +112,11 @@ async def test_expired_documents_vanish_and_are_deleted(tmp_path: Path) -> None:
         await engine.create_bank("b")
         await add(engine, "b", NewDocument("The code is 1234.", document_id="x", expire_time=soon))
         await add(engine, "b", NewDocument("The code is long.", document_id="y"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await recalled(engine, "b", "code") != ["y"]:
                 await asyncio.sleep(0.02)
         assert datetime.now(UTC) >= soon
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while (await engine.get_bank("b")).document_count > 1:
                 await asyncio.sleep(0.02)
         with pytest.raises(DocumentNotFound):
@@ -151,7 +151,7 @@ async def test_what_waited_at_the_end_is_encoded_at_the_next_start(tmp_path: Pat
         await engine.create_bank("b")
         result = await engine.add_documents("b", [PARIS])
     async with running(tmp_path) as engine:
-        operation = await engine.wait_operation(result.operation.operation_id, 30)
+        operation = await engine.wait_operation(result.operation.operation_id, PATIENCE)
         assert operation.state == "DONE"
         assert await answer(engine, "b", "capital of France") == PARIS.text
 
@@ -159,7 +159,7 @@ async def test_what_waited_at_the_end_is_encoded_at_the_next_start(tmp_path: Pat
 _KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from tests.engine_support import BagModel, Switches, running, add
+from tests.engine_support import PATIENCE, BagModel, Switches, running, add
 from memsvc_storage import NewDocument
 
 async def main():
@@ -181,11 +181,11 @@ asyncio.run(main())
 async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     paths = {"PYTHONPATH": ":".join(p for p in sys.path if p)}
     killed = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", _KILLED, str(tmp_path)], env=paths, timeout=60
+        subprocess.run, [sys.executable, "-c", _KILLED, str(tmp_path)], env=paths, timeout=PATIENCE
     )
     assert killed.returncode == -9
     async with running(tmp_path) as engine:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (await engine.stats("b")).pending:
                 await asyncio.sleep(0.02)
         found = await recalled(engine, "b", "ship carries tea")
@@ -198,7 +198,7 @@ async def test_another_model_encodes_everything_anew_from_text(tmp_path: Path) -
         await add(engine, "b", PARIS, ROME)
     switches = Switches()
     async with running(tmp_path, BagModel(switches, pool=8)) as engine:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (await engine.stats("b")).ready < 2:
                 await asyncio.sleep(0.02)
         assert sorted(switches.encoded) == sorted([PARIS.text, ROME.text])
@@ -227,7 +227,7 @@ async def test_mostly_dead_banks_are_compacted_by_themselves(tmp_path: Path) -> 
         before = (await engine.stats("b")).disk_bytes
         for document in documents[1:]:
             await engine.delete_document("b", document.document_id)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (await engine.stats("b")).disk_bytes >= before:
                 await asyncio.sleep(0.02)
         assert await recalled(engine, "b", "ship tea") == [documents[0].document_id]

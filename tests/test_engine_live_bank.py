@@ -106,6 +106,16 @@ def test_facts_decide_who_stays() -> None:
     assert best(live, np.ones(WIDTH, np.float32), 5) == [1]
 
 
+def test_a_block_of_another_revision_does_not_take_a_documents_place() -> None:
+    rng = np.random.default_rng(3)
+    live = LiveBank("b")
+    old = document(1, rng)
+    live.add([old])
+    live.move([replace(old.block, revision=2, segment="new")])
+    live.align([1], {1: replace(old.facts, revision=2)})
+    assert best(live, np.ones(WIDTH, np.float32), 1) == []
+
+
 def test_a_filter_sees_the_facts_of_living_documents_only() -> None:
     rng = np.random.default_rng(2)
     live = LiveBank("b")

@@ -10,7 +10,7 @@ from memsvc_router.api import Done, Event, Hop
 from memsvc_storage import NewDocument
 
 from memsvc.engine import IndexedView, Overloaded
-from tests.engine_support import BagModel, Switches, add, answer, recalled, running
+from tests.engine_support import PATIENCE, BagModel, Switches, add, answer, recalled, running
 
 
 async def test_adds_deletes_and_questions_from_many_tasks(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ async def test_a_large_ingest_goes_through_in_batches(tmp_path: Path) -> None:
             new = [NewDocument(f"Lamp {i} of {bank} burns oil{i}.") for i in range(500)]
             operations.append((await engine.add_documents(bank, new)).operation)
         for operation in operations:
-            ended = await engine.wait_operation(operation.operation_id, 60)
+            ended = await engine.wait_operation(operation.operation_id, PATIENCE)
             assert (ended.state, ended.done) == ("DONE", 500)
         assert await answer(engine, "a", "oil77") == "Lamp 77 of a burns oil77."
         assert await answer(engine, "b", "oil499") == "Lamp 499 of b burns oil499."
@@ -63,7 +63,7 @@ async def test_waiting_wakes_when_the_work_is_done_and_not_before(tmp_path: Path
         await asyncio.sleep(0.05)
         assert not waiting.done()
         switches.gate.set()
-        assert (await asyncio.wait_for(waiting, 10)).state == "DONE"
+        assert (await asyncio.wait_for(waiting, PATIENCE)).state == "DONE"
 
 
 async def test_deleting_what_waits_ends_its_operation(tmp_path: Path) -> None:
@@ -73,31 +73,7 @@ async def test_deleting_what_waits_ends_its_operation(tmp_path: Path) -> None:
         result = await engine.add_documents("b", [NewDocument("Tea.", document_id="t")])
         waiting = asyncio.create_task(engine.wait_operation(result.operation.operation_id))
         await engine.delete_document("b", "t")
-        assert (await asyncio.wait_for(waiting, 10)).state == "DONE"
-
-
-async def test_a_question_goes_ahead_of_waiting_encoding(tmp_path: Path) -> None:
-    switches = Switches()
-    async with running(tmp_path, BagModel(switches), slice_chars=1) as engine:
-        await engine.create_bank("b")
-        await add(engine, "b", "Tea is green.")
-        switches.gate.clear()
-        switches.reached.clear()
-        result = await engine.add_documents("b", [NewDocument(f"Ship {i}.") for i in range(50)])
-        assert await asyncio.to_thread(switches.reached.wait, 10)
-        asked = asyncio.create_task(answer(engine, "b", "tea"))
-        await asyncio.sleep(0.05)
-        encoded_before = len(switches.encoded)
-
-        async def encoded_when_answered() -> int:
-            await asked
-            return len(switches.encoded)
-
-        watching = asyncio.create_task(encoded_when_answered())
-        switches.gate.set()
-        assert await asked == "Tea is green."
-        assert await watching - encoded_before < 50
-        assert (await engine.wait_operation(result.operation.operation_id, 30)).state == "DONE"
+        assert (await asyncio.wait_for(waiting, PATIENCE)).state == "DONE"
 
 
 async def test_too_many_questions_are_refused(tmp_path: Path) -> None:
@@ -107,13 +83,16 @@ async def test_too_many_questions_are_refused(tmp_path: Path) -> None:
         await add(engine, "b", "Tea is green.")
         switches.answering.clear()
         tasks = [asyncio.create_task(answer(engine, "b", "tea")) for _ in range(8)]
-        done, waiting = await asyncio.wait(tasks, timeout=1)
-        assert len(waiting) == 3
-        for task in done:
-            with pytest.raises(Overloaded):
-                task.result()
+        async with asyncio.timeout(PATIENCE):
+            while sum(task.done() for task in tasks) < 5:
+                await asyncio.sleep(0.01)
+        for task in tasks:
+            if task.done():
+                with pytest.raises(Overloaded):
+                    task.result()
+        waiting = [task for task in tasks if not task.done()]
         switches.answering.set()
-        assert {await task for task in waiting} == {"Tea is green."}
+        assert [await task for task in waiting] == ["Tea is green."] * 3
 
 
 async def test_a_cancelled_question_stops_the_models_work(tmp_path: Path) -> None:
@@ -129,7 +108,7 @@ async def test_a_cancelled_question_stops_the_models_work(tmp_path: Path) -> Non
                 seen.append(event)
 
         task = asyncio.create_task(listen())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not seen:
                 await asyncio.sleep(0.01)
         task.cancel()
@@ -162,7 +141,7 @@ async def test_stopping_lets_a_running_answer_end(tmp_path: Path) -> None:
         await add(engine, "b", "Tea is green.")
         switches.answering.clear()
         task = asyncio.create_task(answer(engine, "b", "tea"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not switches.events:
                 await asyncio.sleep(0.01)
         stopping = asyncio.create_task(engine.stop(20))

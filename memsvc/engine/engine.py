@@ -90,7 +90,7 @@ class Engine(StoreVerbs):
         self._progress.ring()
         loop = asyncio.get_running_loop()
         if not await loop.run_in_executor(None, self._owner.stop, grace_seconds):
-            _LOG.warning("the model is still busy after %.1f s and is left behind", grace_seconds)
+            _LOG.warning("the model is still busy after %.1f s: left behind", grace_seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -133,7 +133,7 @@ class Engine(StoreVerbs):
             page = await self.list_banks(_WARM_PAGE, key)
             for bank in page.items[: self._config.warm_banks - warmed]:
                 self._sweeper.suspects.add(bank.name)
-                with suppress(BankNotFound):  # deleted meanwhile
+                with suppress(BankNotFound, EngineStopped):  # deleted meanwhile, or no more need
                     await self._live_bank(bank.name)
                 warmed += 1
             key = page.next_key
@@ -163,7 +163,9 @@ class Engine(StoreVerbs):
         if self._broken:
             return Health(False, self._broken)
         if self._lane.failures >= self._config.unhealthy_after:
-            return Health(False, f"{self._lane.failures} times in a row: {self._lane.last_failure}")
+            return Health(
+                False, f"{self._lane.last_failure} ({self._lane.failures} times in a row)"
+            )
         return Health(True)
 
     def counters(self) -> dict[str, int]:
@@ -197,8 +199,9 @@ class Engine(StoreVerbs):
             if operation.finished:
                 return operation
             if left is not None and left <= 0:
-                if self._lane.failures >= self._config.unhealthy_after:
-                    raise EncodingUnhealthy(self.health().reason)
+                health = self.health()
+                if not health.serving and self.model_state != "LOADING":
+                    raise EncodingUnhealthy(health.reason)
                 return operation
             try:
                 async with asyncio.timeout(left):

@@ -116,8 +116,8 @@ class EncoderLane:
         try:
             await probe(self._owner)
             self._succeeded()
-        except ModelSick as error:
-            self.last_failure = f"the model cannot encode: {error}"
+        except ModelSick:
+            self._counters.add("encode_failures")
 
     # ---- the committing half
     async def _committing(self, identity: dict[str, object]) -> None:
@@ -188,9 +188,9 @@ class EncoderLane:
 
     async def _failed(self, doing: str, error: Exception) -> None:
         self.failures += 1
-        self.last_failure = f"{doing} fails: {type(error).__name__}"
+        self.last_failure = f"{doing} fails: {type(error.__cause__ or error).__name__}"
         self._counters.add("encode_failures")
-        _LOG.error("%s failed %d times in a row: %s", doing, self.failures, type(error).__name__)
+        _LOG.error("%s (%d times in a row)", self.last_failure, self.failures)
         await self._pause()
 
     async def _pause(self) -> None:

@@ -161,11 +161,13 @@ class LiveBank:
                     self._columns.expires.rows[slot] = _expires(now)
 
     def move(self, blocks: Iterable[BlockRow]) -> None:
-        """Blocks that lie elsewhere now (after compaction)."""
+        """Blocks that lie elsewhere now (after compaction), of the revisions held here."""
         with self._lock:
             for block in blocks:
                 slot = self._slot_of.get(block.row_id)
-                if slot is not None and self._columns is not None:
+                if slot is None or self._columns is None:
+                    continue
+                if self._columns.blocks[slot].revision == block.revision:
                     self._columns.blocks[slot] = block
 
     def snapshot(self, filter: Callable[[Document], bool] | None = None) -> Snapshot | None:

@@ -41,13 +41,14 @@ class ModelOwner:
         self._questions: deque[_Waiting] = deque()
         self._encoding: deque[_Waiting] = deque()
         self._changed = threading.Condition()
-        self._busy = False
+        self._answering = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="memsvc-model", daemon=True)
         self.state: ModelState = "LOADING"
         self.error = ""
         self.loaded: Future[MemoryModel] = Future()
         """Ends when the model is READY or FAILED (then with the loader's exception)."""
+        self.loaded.set_running_or_notify_cancel()  # nobody who waits for it can cancel it
 
     def start(self) -> None:
         self._thread.start()
@@ -56,10 +57,10 @@ class ModelOwner:
         """Queue a question. Raises ModelNotReady, Overloaded, EngineStopped."""
         with self._changed:
             self._check_open()
-            if len(self._questions) >= self._max_questions:
-                self._drop_cancelled()
-            if len(self._questions) + self._busy > self._max_questions:
-                raise Overloaded(f"{len(self._questions)} questions wait for the model already")
+            if len(self._questions) + self._answering >= self._max_questions:
+                self._questions = deque(w for w in self._questions if not w.future.cancelled())
+            if len(self._questions) + self._answering >= self._max_questions:
+                raise Overloaded(f"{self._max_questions} questions wait for the model already")
             return self._append(self._questions, job)
 
     def encode(self, job: Job[T]) -> Future[T]:
@@ -87,9 +88,6 @@ class ModelOwner:
             raise ModelNotReady("the model is loading")
         if self.state == "FAILED":
             raise ModelNotReady(f"the model could not be loaded: {self.error}")
-
-    def _drop_cancelled(self) -> None:
-        self._questions = deque(w for w in self._questions if not w.future.cancelled())
 
     def _append(self, line: deque[_Waiting], job: Job[T]) -> Future[T]:
         future: Future[T] = Future()
@@ -119,14 +117,14 @@ class ModelOwner:
     def _next(self) -> _Waiting | None:
         """The next job; None once stopping and no question waits."""
         with self._changed:
-            self._busy = False
+            self._answering = False
             while not self._questions and not self._encoding:
                 if self._stopping:
                     return None
                 self._changed.wait()
-            self._busy = True
             if self._encoding and (not self._questions or self._encoding_waited_long()):
                 return self._encoding.popleft()
+            self._answering = True
             return self._questions.popleft()
 
     def _encoding_waited_long(self) -> bool:

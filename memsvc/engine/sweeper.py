@@ -13,6 +13,7 @@ from typing import Protocol
 
 from memsvc_storage import BankNotFound, BankStats, CompactReport, Document, DocumentNotFound
 
+from memsvc.engine.errors import EngineStopped
 from memsvc.engine.types import EngineConfig
 
 _LOG = logging.getLogger("memsvc.engine")
@@ -42,6 +43,8 @@ class Sweeper:
                 if time.monotonic() >= self._next_compaction:
                     self._next_compaction = time.monotonic() + self._config.compact_seconds
                     await self._compact_suspects()
+            except EngineStopped:
+                return
             except Exception as error:
                 _LOG.error("sweeping failed and is tried again: %s", type(error).__name__)
             await asyncio.sleep(self._config.sweep_seconds)

@@ -1,0 +1,123 @@
+"""The owner thread: who goes first, who is refused, and how it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from memsvc_router.api import MemoryModel
+
+from memsvc.engine import EngineStopped, ModelNotReady, Overloaded
+from memsvc.engine.owner import ModelOwner
+from tests.engine_support import PATIENCE, BagModel
+
+
+@contextmanager
+def busy(questions: int = 10, patience: float = PATIENCE) -> Iterator[tuple[ModelOwner, Noting]]:
+    """An owner whose thread is held by a slice of encoding until `Noting.release`."""
+    owner = ModelOwner(BagModel, questions, patience)
+    owner.start()
+    owner.loaded.result(PATIENCE)
+    noting = Noting()
+    owner.encode(noting.hold)
+    noting.held.wait(PATIENCE)
+    try:
+        yield owner, noting
+    finally:
+        noting.release.set()
+        assert owner.stop(PATIENCE)
+
+
+class Noting:
+    """Jobs that note their names in the order in which they run."""
+
+    def __init__(self) -> None:
+        self.held, self.release = threading.Event(), threading.Event()
+        self.names: list[str] = []
+
+    def hold(self, _: MemoryModel) -> None:
+        self.held.set()
+        self.release.wait(PATIENCE)
+
+    def job(self, name: str) -> Callable[[MemoryModel], str]:
+        def run(_: MemoryModel) -> str:
+            self.names.append(name)
+            return name
+
+        return run
+
+
+def test_questions_go_ahead_of_encoding() -> None:
+    with busy() as (owner, noting):
+        encoding = [owner.encode(noting.job(f"e{i}")) for i in range(3)]
+        questions = [owner.ask(noting.job(f"q{i}")) for i in range(3)]
+        noting.release.set()
+        assert [f.result(PATIENCE) for f in questions + encoding][0] == "q0"
+        assert noting.names == ["q0", "q1", "q2", "e0", "e1", "e2"]
+
+
+def test_encoding_that_waited_long_goes_ahead_of_questions() -> None:
+    with busy(patience=0.0) as (owner, noting):
+        last = owner.ask(noting.job("q"))
+        owner.encode(noting.job("e"))
+        noting.release.set()
+        last.result(PATIENCE)
+        assert noting.names == ["e", "q"]
+
+
+def test_a_cancelled_question_makes_room_and_never_runs() -> None:
+    with busy(questions=2) as (owner, noting):
+        first = owner.ask(noting.job("first"))
+        owner.ask(noting.job("second"))
+        with pytest.raises(Overloaded):
+            owner.ask(noting.job("third"))
+        assert first.cancel()
+        fourth = owner.ask(noting.job("fourth"))
+        noting.release.set()
+        fourth.result(PATIENCE)
+        assert noting.names == ["second", "fourth"]
+
+
+def test_a_failing_job_does_not_stop_the_thread() -> None:
+    def fail(_: MemoryModel) -> None:
+        raise ZeroDivisionError
+
+    with busy() as (owner, noting):
+        failing = owner.ask(fail)
+        after = owner.ask(noting.job("after"))
+        noting.release.set()
+        assert after.result(PATIENCE) == "after"
+        with pytest.raises(ZeroDivisionError):
+            failing.result(PATIENCE)
+
+
+def test_stopping_ends_questions_and_drops_encoding() -> None:
+    with busy() as (owner, noting):
+        question = owner.ask(noting.job("q"))
+        encoding = owner.encode(noting.job("e"))
+        assert not owner.stop(0.0)
+        with pytest.raises(EngineStopped):
+            encoding.result(PATIENCE)
+        with pytest.raises(EngineStopped):
+            question.result(PATIENCE)
+        with pytest.raises(EngineStopped):
+            owner.ask(noting.job("late"))
+
+
+def test_nothing_runs_before_the_model_is_there() -> None:
+    loading = threading.Event()
+
+    def load() -> BagModel:
+        loading.wait(PATIENCE)
+        return BagModel()
+
+    owner = ModelOwner(load, 1, PATIENCE)
+    owner.start()
+    with pytest.raises(ModelNotReady, match="loading"):
+        owner.ask(lambda model: model.count_tokens("a"))
+    loading.set()
+    owner.loaded.result(PATIENCE)
+    assert owner.ask(lambda model: model.count_tokens("a b")).result(PATIENCE) == 2
+    assert owner.stop(PATIENCE)
