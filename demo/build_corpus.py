@@ -40,6 +40,7 @@ PEPS = (
     *(3107, 3119, 3129, 3131, 3132, 3141),
 )
 SECTIONS_PER_PEP = 2
+ID_LENGTH = 60
 WORDS = range(40, 260)  # a section outside is left out, or cut at a paragraph
 UNWANTED_SECTIONS = re.compile(
     r"(?i)reference|copyright|acknowledg|footnote|links|changelog|todo|warning|notice|status of"
@@ -55,10 +56,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     return (json.loads(line) for line in raw.decode().splitlines())
 
 
-def slug(text: str) -> str:
-    """Lower-case ASCII words joined by dashes: fit for a document id."""
+def document_id(text: str) -> str:
+    """Lower-case ASCII words joined by dashes, at most 60 characters of them."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    joined = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    return joined if len(joined) <= ID_LENGTH else joined[: ID_LENGTH + 1].rpartition("-")[0]
 
 
 def factbook_documents(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -70,7 +72,7 @@ def factbook_documents(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, 
             continue
         topic = record["title"].removeprefix(f"{country} - ")
         yield {
-            "id": f"factbook-{slug(record['title'])}",
+            "id": document_id(f"factbook {record['title']}"),
             "title": record["title"],
             "text": record["text"],
             "metadata": {"source": "factbook", "country": country, "topic": topic},
@@ -101,7 +103,7 @@ def pep_sections(number: int, name: str, whole: str) -> Iterator[dict[str, Any]]
         taken += 1
         title = f"PEP {number}: {name} - {section}"
         yield {
-            "id": f"pep-{number}-{slug(section)}",
+            "id": document_id(f"pep {number} {section}"),
             "title": title,
             "text": text,
             "metadata": {"source": "pep", "pep": number, "section": section},

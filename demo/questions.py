@@ -31,7 +31,7 @@ QUESTIONS = (
         "In the country whose aircraft registration prefix is OB, what is the highest point?",
         "Huascaran",
         (
-            "factbook-peru-civil-aircraft-registration-country-code-prefix",
+            "factbook-peru-civil-aircraft-registration-country-code",
             "factbook-peru-elevation",
         ),
         "needs two documents: one says which country it is, the other has the answer",
