@@ -123,31 +123,34 @@ class SegmentFile:
         for run in _adjacent(spans):
             buffers = [_bytes(arrays[index]) for index in run]
             at = layout.offset + spans[run[0]].start * layout.row_bytes
-            if not self._fill(buffers, at):
-                short.update(run)
+            got = self._fill(buffers, at)
+            for index in run:
+                got -= arrays[index].nbytes
+                if got < 0:
+                    short.add(index)
         return [
             _checked(array, span, name, index in short)
             for index, (array, span) in enumerate(zip(arrays, spans, strict=True))
         ]
 
-    def _fill(self, buffers: Sequence[memoryview], offset: int) -> bool:
-        """Read consecutive bytes into the buffers; False if the file or the disk ends it."""
+    def _fill(self, buffers: Sequence[memoryview], offset: int) -> int:
+        """Read consecutive bytes into the buffers; how many, up to where file or disk fail."""
         waiting = [buffer for buffer in buffers if len(buffer)]
-        first = 0
+        first, start = 0, offset
         while first < len(waiting):
             try:
                 got = os.preadv(self._descriptor, waiting[first : first + _MAX_BUFFERS], offset)
             except OSError:
-                return False
+                break
             if got == 0:
-                return False
+                break
             offset += got
             while first < len(waiting) and got >= len(waiting[first]):
                 got -= len(waiting[first])
                 first += 1
             if got:
                 waiting[first] = waiting[first][got:]
-        return True
+        return offset - start
 
     def _read_header(self, header_crc: int) -> dict[str, _Layout]:
         prefix = os.pread(self._descriptor, _LENGTH.size, 0)
