@@ -51,6 +51,30 @@ async def test_a_large_ingest_goes_through_in_batches(tmp_path: Path) -> None:
         assert await answer(engine, "b", "oil499") == "Lamp 499 of b burns oil499."
 
 
+async def test_questions_go_on_while_their_bank_is_compacted(tmp_path: Path) -> None:
+    async with running(tmp_path) as engine:
+        await engine.create_bank("b")
+        names = [f"n{i}" for i in range(60)]
+        await add(
+            engine, "b", *[NewDocument(f"Crate {n} is gold{n}.", document_id=n) for n in names]
+        )
+        kept = names[::3]
+
+        async def ask_all() -> None:
+            for name in kept:
+                assert await answer(engine, "b", f"gold{name}") == f"Crate {name} is gold{name}."
+
+        async def shrink() -> None:
+            for at, name in enumerate(n for n in names if n not in kept):
+                await engine.delete_document("b", name)
+                if at % 13 == 0:
+                    await engine.compact("b")
+
+        await asyncio.gather(ask_all(), ask_all(), shrink())
+        assert engine.counters().get("blocks_corrupt", 0) == 0
+        await ask_all()
+
+
 async def test_waiting_wakes_when_the_work_is_done_and_not_before(tmp_path: Path) -> None:
     switches = Switches()
     async with running(tmp_path, BagModel(switches)) as engine:

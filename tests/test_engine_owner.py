@@ -54,7 +54,8 @@ def test_questions_go_ahead_of_encoding() -> None:
         encoding = [owner.encode(noting.job(f"e{i}")) for i in range(3)]
         questions = [owner.ask(noting.job(f"q{i}")) for i in range(3)]
         noting.release.set()
-        assert [f.result(PATIENCE) for f in questions + encoding][0] == "q0"
+        assert [f.result(PATIENCE) for f in questions] == ["q0", "q1", "q2"]
+        assert [f.result(PATIENCE) for f in encoding] == ["e0", "e1", "e2"]
         assert noting.names == ["q0", "q1", "q2", "e0", "e1", "e2"]
 
 
