@@ -157,12 +157,12 @@ class Demo:
             self.console.print(f"   [bold red]FAILED:[/] {failure}")
 
 
-def main() -> int:
-    """Run the demo; returns the exit status."""
+def main(folder: Path = FOLDER) -> int:
+    """Run the demo with its data in `folder`; returns the exit status."""
     console, began = make_console(), time.perf_counter()
-    console.print("[bold]memsvc demo[/]: a server of its own on loopback, data in .demo/")
+    console.print(f"[bold]memsvc demo[/]: a server of its own on loopback, data in {folder.name}/")
     try:
-        with running_server(FOLDER) as address, MemoryClient(address) as client:
+        with running_server(folder) as address, MemoryClient(address) as client:
             wait_until_serving(client)
             console.print(f"server on {address} ready in {time.perf_counter() - began:.1f} s")
             demo = Demo(client, console)

@@ -33,8 +33,7 @@ def running_server(folder: Path) -> Iterator[str]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "server.log"
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    before = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     # The demo is the same for everybody: no settings from the user's own environment.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MEMSVC_")}
     command = [str(Path(sys.executable).with_name("memsvc")), "serve"]
@@ -47,6 +46,8 @@ def running_server(folder: Path) -> Iterator[str]:
         yield _address(process, log)
     finally:
         _stop(process)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def wait_until_serving(client: MemoryClient) -> None:
@@ -79,7 +80,7 @@ def _address(process: subprocess.Popen[str], log: Path) -> str:
 
 def _stop(process: subprocess.Popen[str]) -> None:
     # A second Ctrl-C while the server drains must not leave it behind.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
@@ -87,7 +88,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.kill()
         process.wait()
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _leave(number: int, _: FrameType | None) -> None:
