@@ -22,6 +22,7 @@ from memsvc_storage import (
     DocumentExists,
     DocumentNotFound,
     EtagMismatch,
+    InvalidDocument,
     OperationFinished,
     OperationNotFound,
     QuotaExceeded,
@@ -166,7 +167,10 @@ def translate(error: Exception, model_failed: bool = False) -> ApiError:
         return ApiError(Reason.REQUEST_ID_REUSED, str(error), {"request_id": str(error)})
     if isinstance(error, QuotaExceeded):
         limits = {"quota_bytes": str(error.quota), "needed_bytes": str(error.would_be)}
-        return ApiError(Reason.QUOTA_EXCEEDED, str(error), metadata=limits, quota_subject="bank")
+        subject = f"banks/{error.bank}"
+        return ApiError(Reason.QUOTA_EXCEEDED, str(error), metadata=limits, quota_subject=subject)
+    if isinstance(error, InvalidDocument):
+        return invalid(error.field, error.reason)
     if isinstance(error, ModelNotReady):
         return ApiError(Reason.MODEL_FAILED if model_failed else Reason.MODEL_LOADING, str(error))
     for kind, reason in _SIMPLE.items():

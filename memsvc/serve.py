@@ -71,7 +71,7 @@ async def _serve_engine(
     keys = [key.get_secret_value() for key in config.api_keys]
     application = Application(Services(engine, tokens), metrics, keys)
     if config.metrics_listen is not None:
-        cleanup.callback(metrics.serve(config.metrics_listen))
+        cleanup.enter_context(metrics.serving(config.metrics_listen))
     address = await application.start(config.listen)
     _log.info("listening", extra={"data": {"address": address}})
     on_listening(address)

@@ -11,7 +11,8 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TextIO
@@ -77,17 +78,17 @@ class Metrics:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def serve(self, address: str) -> Callable[[], None]:
-        """Serve the metrics over HTTP in a thread of their own; returns what stops it."""
+    @contextmanager
+    def serving(self, address: str) -> Iterator[str]:
+        """Serve the metrics over HTTP in a thread; gives the bound `HOST:PORT`. Raises OSError."""
         host, port = split_address(address)
         server, thread = start_http_server(port, host, self.registry)
-
-        def stop() -> None:
+        try:
+            yield f"{host}:{server.server_port}"
+        finally:
             server.shutdown()
             server.server_close()
             thread.join()
-
-        return stop
 
 
 class _Readings(Collector):

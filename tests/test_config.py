@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,6 @@ from memsvc import config
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     for variable in list(os.environ):
         if variable.upper().startswith("MEMSVC_"):
             monkeypatch.delenv(variable)
@@ -46,7 +45,7 @@ def test_config_file_can_be_named_by_the_environment(
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        config.load({}).listen = "127.0.0.1:1"  # type: ignore[misc]
+        config.load({}).listen = "127.0.0.1:1"
 
 
 def test_unknown_key_in_file_is_named_with_the_known_ones(tmp_path: Path) -> None:
