@@ -1,4 +1,7 @@
-"""Tensor kernels of the memory: pool, route, top-k, attend. Knows tensors only, never models or files."""
+"""Tensor kernels of the memory: pool, route, top-k, attend.
+
+Knows tensors only, never models or files.
+"""
 
 from memsvc_kernels.attention import attend
 from memsvc_kernels.pooling import chunk_mean, chunk_offsets

@@ -27,14 +27,14 @@ def collapse_queries(queries: Tensor, groups: int) -> Tensor:
 
 
 def document_max(scores: Tensor, chunk_document: Tensor, documents: int) -> Tensor:
-    """Best chunk score of each document. scores [M, C], chunk_document [C] -> [M, documents]."""
+    """Best chunk score of each document: [M, C] by chunk_document [C] -> [M, documents]."""
     best = scores.new_full((scores.shape[0], documents), float("-inf"))
     index = chunk_document.long().expand_as(scores)
     return best.scatter_reduce(1, index, scores, "amax", include_self=True)
 
 
 def top_documents(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k best columns of [M, N], best first, ties to the lower column. -> (documents, scores)."""
+    """The k best columns of [M, N], ties to the lower column. -> (documents, scores) [M, k]."""
     values, order = torch.sort(scores, dim=1, descending=True, stable=True)
     return order[:, :k], values[:, :k]
 

@@ -123,7 +123,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Hop:
-    """One round: which documents were in the question already, what was routed to, what was read."""
+    """One round: documents in the question already, what was routed to, what was read."""
 
     index: int
     given: tuple[str, ...]

@@ -27,8 +27,7 @@ def encode_documents(
     titles = tokenize(tokenizer, [d.title for d in documents])
     texts = tokenize(tokenizer, [d.text for d in documents])
     split = [
-        parts_of(title, text, config.part_tokens)
-        for title, text in zip(titles, texts, strict=True)
+        parts_of(title, text, config.part_tokens) for title, text in zip(titles, texts, strict=True)
     ]
     parts = [part for own in split for part in own]
     pooled = _pool_all(network, parts)
@@ -56,7 +55,10 @@ def _pool_all(network: MemoryNetwork, parts: Sequence[Part]) -> list[_Pooled]:
     at = 0
     while at < len(order):
         size = 1
-        while at + size < len(order) and (size + 1) * len(parts[order[at + size]].ids) <= _BATCH_TOKENS:
+        while (
+            at + size < len(order)
+            and (size + 1) * len(parts[order[at + size]].ids) <= _BATCH_TOKENS
+        ):
             size += 1
         some = order[at : at + size]
         at += size

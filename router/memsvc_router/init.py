@@ -19,9 +19,10 @@ from memsvc_router.network import MemoryNetwork
 from memsvc_router.texts import CLS, SEP
 
 _KEPT = (
-    "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size hidden_act "
-    "max_position_embeddings type_vocab_size layer_norm_eps"
-).split()
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"),
+    *("intermediate_size", "hidden_act", "max_position_embeddings", "type_vocab_size"),
+    "layer_norm_eps",
+)
 
 
 def fresh_network(base: Path, documents: Iterable[list[int]]) -> MemoryNetwork:
@@ -63,9 +64,11 @@ def document_frequency(documents: Iterable[list[int]], vocabulary: int) -> tuple
 
 
 def whitening(words: Tensor, frequency: Tensor, floor: float = 0.05) -> Tensor:
-    """A map [E, E] after which common word vectors are nearly uncorrelated; weak axes are damped."""
+    """A map [E, E] that makes common word vectors nearly uncorrelated; weak axes are damped."""
     weight = frequency.clamp(max=math.sqrt(float(frequency.max()) + 1) * 20).unsqueeze(1)
     second = (words * weight).T @ words / weight.sum().clamp_min(1)
     values, axes = torch.linalg.eigh(second)
     spread = values.clamp_min(0).sqrt()
-    return torch.diag(1 / (spread + floor * spread.max())) @ axes.T * float(spread.max())
+    scale: Tensor = spread.max() / (spread + floor * spread.max())
+    white: Tensor = scale.unsqueeze(1) * axes.T
+    return white

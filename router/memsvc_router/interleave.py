@@ -1,8 +1,8 @@
 """Memory Interleave: route, read, route again with what was read, until the answer is found.
 
-A beam of paths (MODEL.md, fact 6): each of the best first documents is continued by itself, paths
-are ranked by their routing scores. Knows a `Reader` and a `MemoryView`; says nothing of how
-events reach a user.
+A beam of paths (MODEL.md, fact 6): each of the best first documents is continued by itself, and
+paths are ranked by the mean of their routing scores. Knows a `Reader` and a `MemoryView`; says
+nothing of how events reach a user.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memsvc_router.api import AskOptions, Hit, Hop, MemoryView, Retriever
-from memsvc_router.reading import Path, Reader, Reading, Source
+from memsvc_router.reading import Path, Reader, Reading
 
 _BEAM = 5
 _FOUND_LOGIT = 1.0  # a path this sure of its answer is not continued
@@ -22,20 +23,27 @@ _MEMORY_DOCUMENTS = 16
 
 
 @dataclass(frozen=True)
-class Routed:
-    """The documents routed to from one path, best first."""
+class Candidate:
+    """A document routed to from a path. `own`: its routing score; `chunk`: the winning one."""
 
-    handles: list[int]
-    scores: list[float]
-    chunks: list[int]
+    parent: Path
+    handle: int
+    own: float
+    chunk: int
+
+    @property
+    def score(self) -> float:
+        """Mean routing score of the path that reading it would make."""
+        read = len(self.parent.sources)
+        return (self.parent.score * read + self.own) / (read + 1)
 
 
 @dataclass
 class Gathering:
     """State of one question: what was routed to, what was read, what it cost."""
 
-    first: Routed | None = None
-    last: Routed | None = None
+    first: list[Candidate] = field(default_factory=list)
+    last: list[Candidate] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     hops: list[Hop] = field(default_factory=list)
     question_tokens: int = 0
@@ -62,137 +70,98 @@ class Interleaver:
         self.question, self.retriever = question, retriever
         self.state = Gathering()
 
-    def route(self) -> Hop:
-        """The first round: the question alone."""
+    def gather(self, read_last: bool) -> Iterator[Hop]:
+        """All rounds, a `Hop` after each. `read_last`: the last round is read too (to answer)."""
+        state = self.state
         began = time.perf_counter()
-        query, tokens = self.reader.look()
-        self.state.question_tokens = tokens
-        self.state.forward_seconds += time.perf_counter() - began
-        routed = self._find([Path()], query[None])[0]
-        self.state.first = self.state.last = routed
-        return self._hop((), routed, (), began)
-
-    def gather(self, read_all: bool) -> Iterator[Hop]:
-        """All rounds. `read_all`: the texts of the last round are read too (to answer)."""
-        hop = self.route()
-        options, state = self.options, self.state
-        assert state.first is not None
-        paths = self._extend(Path(), state.first, self._width(0))
-        for index in range(options.max_hops):
-            last = index + 1 == options.max_hops
-            if not paths or (last and not read_all):
-                yield self._keep(hop, ())
+        query, state.question_tokens = self.reader.look()
+        state.forward_seconds += time.perf_counter() - began
+        state.first = state.last = self._find([Path()], query[None])
+        for index in range(self.options.max_hops):
+            last = index + 1 == self.options.max_hops
+            given = state.documents_read()
+            readings = [] if last and not read_last else self._read(self._choose())
+            yield self._hop(given, readings, began)
+            unsure = [r for r in readings if r.found < _FOUND_LOGIT]
+            if last or not readings or len(unsure) < len(readings):
                 return
             began = time.perf_counter()
-            readings = self._read(paths)
-            yield self._keep(hop, tuple(dict.fromkeys(p.handles[-1] for p in paths)))
-            open_paths = [r for r in readings if r.found < _FOUND_LOGIT]
-            if last or not self._open(readings) or not open_paths:
-                return
-            routed = self._find(
-                [r.path for r in open_paths], np.stack([r.query for r in open_paths])
-            )
-            paths = self._next(open_paths, routed)
-            best = max(range(len(routed)), key=lambda i: open_paths[i].path.score)
-            state.last = routed[best]
-            hop = self._hop(open_paths[best].path.handles, routed[best], (), began)
+            state.last = self._find([r.path for r in unsure], np.stack([r.query for r in unsure]))
 
-    def _width(self, depth: int) -> int:
-        """How many paths are read in a round: more in the first, where reading also ranks."""
-        left = self.options.max_documents - len(self.state.documents_read())
-        return max(0, min(_BEAM, left))
-
-    @staticmethod
-    def _open(readings: Sequence[Reading]) -> bool:
-        """Go on while no path is sure that it holds the answer."""
-        return all(r.found < _FOUND_LOGIT for r in readings)
-
-    def _next(self, readings: Sequence[Reading], routed: Sequence[Routed]) -> list[Path]:
-        """The best continuations of all open paths, by mean routing score."""
-        every = [
-            path
-            for reading, found in zip(readings, routed, strict=True)
-            for path in self._extend(reading.path, found, _BEAM)
-        ]
-        unique: dict[frozenset[int], Path] = {}
-        for path in sorted(every, key=lambda p: -p.score):
-            unique.setdefault(frozenset(path.handles), path)
-        return list(unique.values())[: self._width(1)]
-
-    def _extend(self, path: Path, routed: Routed, width: int) -> list[Path]:
-        """A path continued by each of the first documents it has not read."""
-        chosen = [
-            i for i, handle in enumerate(routed.handles) if handle not in path.handles
-        ][:width]
-        sources: list[Source] = self.reader.sources(
+    def _choose(self) -> list[Path]:
+        """The best candidates that make a new set of documents, as paths to read."""
+        known = {frozenset(r.path.handles) for r in self.state.readings}
+        room = self.options.max_documents - len(self.state.documents_read())
+        chosen: list[Candidate] = []
+        for candidate in self.state.last:
+            made = frozenset((*candidate.parent.handles, candidate.handle))
+            if made not in known and len(chosen) < min(_BEAM, room):
+                known.add(made)
+                chosen.append(candidate)
+        sources = self.reader.sources(
             self.view,
-            [routed.handles[i] for i in chosen],
-            [routed.scores[i] for i in chosen],
-            [routed.chunks[i] for i in chosen],
+            [c.handle for c in chosen],
+            [c.own for c in chosen],
+            [c.chunk for c in chosen],
         )
-        return [Path((*path.sources, source)) for source in sources]
+        return [Path((*c.parent.sources, s)) for c, s in zip(chosen, sources, strict=True)]
 
     def _read(self, paths: Sequence[Path]) -> list[Reading]:
-        assert self.state.last is not None
+        state = self.state
+        near = list(dict.fromkeys(c.handle for c in state.last))[:_MEMORY_DOCUMENTS]
         began = time.perf_counter()
-        near = [] if self.retriever else self.state.last.handles[:_MEMORY_DOCUMENTS]
-        readings = self.reader.read(self.view, paths, [near] * len(paths))
-        self.state.forward_seconds += time.perf_counter() - began
-        self.state.read_tokens += sum(r.tokens for r in readings)
-        self.state.readings += readings
+        seen = [] if self.retriever else near
+        readings = self.reader.read(self.view, paths, [seen] * len(paths))
+        state.forward_seconds += time.perf_counter() - began
+        state.read_tokens += sum(r.tokens for r in readings)
+        state.readings += readings
         return readings
 
-    def _find(self, paths: Sequence[Path], queries: np.ndarray) -> list[Routed]:
-        """Route each path; documents already on it are passed over."""
-        k = self.options.k
+    def _find(self, paths: Sequence[Path], queries: NDArray[np.float32]) -> list[Candidate]:
+        """Candidates from all paths, best path first; documents on their own path are left out."""
+        most = self.options.k + max(len(p.handles) for p in paths)
         if self.retriever is not None:
-            found = [self.retriever.retrieve(self._words(p), k + len(p.handles)) for p in paths]
-            rows = [([h for h, _ in f], [s for _, s in f], [0] * len(f)) for f in found]
+            rows = [self._retrieve(path, most) for path in paths]
         else:
-            most = max(len(p.handles) for p in paths)
-            routes = self.view.route(queries.astype(np.float32), k + most)
-            rows = list(
-                zip(routes.documents.tolist(), routes.scores.tolist(), routes.chunks.tolist(),
-                    strict=True)
-            )  # fmt: skip
-        return [_without(row, path.handles, k) for row, path in zip(rows, paths, strict=True)]
+            routes = self.view.route(queries.astype(np.float32), most)
+            columns = (routes.documents.tolist(), routes.scores.tolist(), routes.chunks.tolist())
+            rows = [list(zip(*row, strict=True)) for row in zip(*columns, strict=True)]
+        found = [
+            Candidate(path, handle, score, chunk)
+            for path, row in zip(paths, rows, strict=True)
+            for handle, score, chunk in row
+            if handle >= 0 and handle not in path.handles
+        ]
+        return sorted(found, key=lambda c: -c.score)
 
-    def _words(self, path: Path) -> str:
-        return " ".join([self.question, *(s.characters for s in path.sources)])
+    def _retrieve(self, path: Path, k: int) -> list[tuple[int, float, int]]:
+        assert self.retriever is not None
+        words = " ".join([self.question, *(s.characters for s in path.sources)])
+        return [(handle, score, 0) for handle, score in self.retriever.retrieve(words, k)]
 
-    def _hop(
-        self, given: tuple[int, ...], routed: Routed, read: tuple[int, ...], began: float
-    ) -> Hop:
+    def _hop(self, given: Sequence[int], readings: Sequence[Reading], began: float) -> Hop:
         name = self.view.document_id
         index = len(self.state.hops)
+        read = dict.fromkeys(r.path.handles[-1] for r in readings)
         hop = Hop(
             index=index,
             given=tuple(name(h) for h in given),
-            routed=tuple(hits(self.view, routed, index)),
+            routed=tuple(self.hits(self.state.last, index)),
             read=tuple(name(h) for h in read),
             milliseconds=(time.perf_counter() - began) * 1e3,
         )
+        self.state.hops.append(hop)
         return hop
 
-    def _keep(self, hop: Hop, read: tuple[int, ...]) -> Hop:
-        name = self.view.document_id
-        kept = Hop(hop.index, hop.given, hop.routed, tuple(name(h) for h in read), hop.milliseconds)
-        self.state.hops.append(kept)
-        return kept
-
-
-def _without(
-    row: tuple[list[int], list[float], list[int]], passed: tuple[int, ...], k: int
-) -> Routed:
-    keep = [i for i, h in enumerate(row[0]) if h >= 0 and h not in passed][:k]
-    return Routed(*([column[i] for i in keep] for column in row))  # type: ignore[arg-type]
-
-
-def hits(view: MemoryView, routed: Routed, hop: int) -> list[Hit]:
-    """Routed documents as users see them, with the winning chunk's characters."""
-    found = []
-    for handle, score, chunk in zip(routed.handles, routed.scores, routed.chunks, strict=True):
-        spans = view.spans(handle)
-        start, end = (int(x) for x in spans[min(max(chunk, 0), len(spans) - 1)])
-        found.append(Hit(view.document_id(handle), float(score), chunk, start, end, hop))
-    return found
+    def hits(self, candidates: Sequence[Candidate], hop: int) -> list[Hit]:
+        """The k best distinct documents among candidates, with their winning chunk's characters."""
+        best: dict[int, Candidate] = {}
+        for candidate in candidates:
+            best.setdefault(candidate.handle, candidate)
+        found = []
+        for handle, one in list(best.items())[: self.options.k]:
+            spans = self.view.spans(handle)
+            start, end = (int(x) for x in spans[min(max(one.chunk, 0), len(spans) - 1)])
+            name = self.view.document_id(handle)
+            found.append(Hit(name, float(one.score), one.chunk, start, end, hop))
+        return found

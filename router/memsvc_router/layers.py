@@ -37,14 +37,14 @@ class Router(nn.Module):
         return [embedded * weight, final]
 
     def token_shares(self, types: Tensor) -> list[Tensor]:
-        """Weights of query tokens per layer: 1 for the question's, learned for texts read so far."""
+        """Weights of query tokens per layer: 1 for the question's, learned for texts read."""
         read = torch.nn.functional.softplus(self.read_weight)
         return [torch.where(types == 0, 1.0, w) for w in read]
 
     def project(self, pooled: list[Tensor], side: str) -> Tensor:
         """Pooled inputs per layer [N, E] -> unit vectors [N, L, R] (fp32)."""
         maps = self.key if side == "key" else self.query
-        parts = [m(p.to(m.weight.dtype)).float() for m, p in zip(maps, pooled, strict=True)]
+        parts = [m(p.to(self.layer_scale.dtype)).float() for m, p in zip(maps, pooled, strict=True)]
         return torch.nn.functional.normalize(torch.stack(parts, 1), dim=-1)
 
     def scale_queries(self, queries: Tensor) -> Tensor:
@@ -81,28 +81,31 @@ class MemoryLayer(nn.Module):
     def content(self, states: Tensor) -> Tensor:
         """Keys and values of tokens: [.., E] -> [.., 2, G, D]."""
         normed = self.attention_norm(states)
-        both = torch.stack((self.key(normed), self.value(normed)), dim=-2)
-        return both.unflatten(-1, (self.groups, self.width))
+        return self._by_head(torch.stack((self.key(normed), self.value(normed)), dim=-2))
 
     def with_slots(self, memory: Tensor, slots: Tensor) -> Tensor:
         """Mark which routed document an entry belongs to. [B, M, 2, G, D], slots [B, M]."""
         mark = torch.stack((self.slot_key(slots), self.slot_value(slots)), dim=-2)
-        return memory + mark.unflatten(-1, (self.groups, self.width)).to(memory.dtype)
+        return memory + self._by_head(mark).to(memory.dtype)
+
+    def _by_head(self, flat: Tensor) -> Tensor:
+        return flat.reshape(*flat.shape[:-1], self.groups, self.width)
 
     def forward(self, states: Tensor, local: Tensor, memory: Tensor, seen: Tensor) -> Tensor:
         """states [B, T, E]; local bool [B, T]; memory [B, M, 2, G, D]; seen bool [B, M]."""
         both = torch.cat((memory.to(states.dtype), self.content(states)), dim=1)
         visible = torch.cat((seen, local), dim=1).unsqueeze(1)
-        queries = self.query(self.attention_norm(states)).unflatten(-1, (self.heads, self.width))
+        queries: Tensor = self.query(self.attention_norm(states))
         mixed = attend(
-            queries.transpose(1, 2),
+            queries.reshape(*queries.shape[:-1], self.heads, self.width).transpose(1, 2),
             both[:, :, 0].transpose(1, 2),
             both[:, :, 1].transpose(1, 2),
             visible,
         )
         states = states + self.output(mixed.transpose(1, 2).flatten(2))
         hidden = torch.nn.functional.gelu(self.up(self.mlp_norm(states)))
-        return states + self.down(hidden)
+        out: Tensor = states + self.down(hidden)
+        return out
 
 
 class PointerHeads(nn.Module):

@@ -48,9 +48,7 @@ class Embedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts: fp32 [n, 384], unit length."""
-        rows = [
-            [CLS, *p.ids[: self.max_tokens - 2], SEP] for p in tokenize(self.tokenizer, texts)
-        ]
+        rows = [[CLS, *p.ids[: self.max_tokens - 2], SEP] for p in tokenize(self.tokenizer, texts)]
         out = np.zeros((len(rows), self.encoder.config.hidden_size), np.float32)
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         while order:

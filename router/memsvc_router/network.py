@@ -27,7 +27,7 @@ class Backbone:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Pooled blocks of a batch of parts, chunk by chunk: content [C, Lm, 2, G, D], keys [C, L, R]."""
+    """Pooled blocks of a batch of parts: content [C, Lm, 2, G, D], routing keys [C, L, R]."""
 
     content: Tensor
     routing: Tensor
@@ -39,8 +39,9 @@ class MemoryNetwork(nn.Module):
     def __init__(self, config: MemoryConfig) -> None:
         super().__init__()
         self.config = config
-        still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-        bert = BertConfig(**config.backbone, **still)
+        bert = BertConfig(
+            **config.backbone, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+        )
         self.encoder = BertModel(bert, add_pooling_layer=False)
         hidden, vocabulary = bert.hidden_size, bert.vocab_size
         self.router = Router(config, hidden, vocabulary)
@@ -84,7 +85,9 @@ class MemoryNetwork(nn.Module):
         ]
         return self.router.scale_queries(self.router.project(pooled, "query"))
 
-    def _keys(self, ids: Tensor, seen: Backbone, mask: Tensor, chunk: Tensor, chunks: int) -> Tensor:
+    def _keys(
+        self, ids: Tensor, seen: Backbone, mask: Tensor, chunk: Tensor, chunks: int
+    ) -> Tensor:
         states = self.router.states(ids[mask], seen.embedded[mask], seen.final[mask])
         return self.router.project([chunk_mean(s, chunk, chunks) for s in states], "key")
 

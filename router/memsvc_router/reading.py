@@ -78,7 +78,11 @@ class Reader:
             raise ValueError("question: must hold at least one word")
 
     def sources(
-        self, view: MemoryView, handles: Sequence[int], scores: Sequence[float], chunks: Sequence[int]
+        self,
+        view: MemoryView,
+        handles: Sequence[int],
+        scores: Sequence[float],
+        chunks: Sequence[int],
     ) -> list[Source]:
         """Fetch and tokenise the texts of some routed documents."""
         texts = view.texts(handles)
@@ -103,7 +107,9 @@ class Reader:
         query, _ = self._backbone(pad([row.ids], [row.types]))
         return query[0], len(row.ids)
 
-    def read(self, view: MemoryView, paths: Sequence[Path], seen: Sequence[Sequence[int]]) -> list[Reading]:
+    def read(
+        self, view: MemoryView, paths: Sequence[Path], seen: Sequence[Sequence[int]]
+    ) -> list[Reading]:
         """Read paths; `seen` are the documents whose blocks each may attend to, best first."""
         found: list[Reading] = []
         rows = [self._row(path) for path in paths]
@@ -179,7 +185,9 @@ def window_around(text: Piece, start: int, end: int, size: int = _WINDOW) -> tup
     return first, first + size
 
 
-def best_span(row: PathInput, start: Tensor, end: Tensor) -> tuple[tuple[int, int, int] | None, float]:
+def best_span(
+    row: PathInput, start: Tensor, end: Tensor
+) -> tuple[tuple[int, int, int] | None, float]:
     """The likeliest answer (source, first, last character) of a path, and its log-probability.
 
     start, end: logits [T]. Both ends stand in the same text, at most 32 tokens apart.

@@ -29,7 +29,7 @@ from memsvc_router.api import (
 )
 from memsvc_router.checkpoint import DEFAULT_MODEL, load_checkpoint
 from memsvc_router.encoding import encode_documents
-from memsvc_router.interleave import Gathering, Interleaver, hits
+from memsvc_router.interleave import Gathering, Interleaver
 from memsvc_router.reading import Reader, Reading
 from memsvc_router.texts import tokenize
 
@@ -67,7 +67,7 @@ class SmallMemoryModel:
         """See `MemoryModel.recall`."""
         began = time.perf_counter()
         run = self._start(view, question, options, retriever)
-        for _ in run.gather(read_all=False):
+        for _ in run.gather(read_last=False):
             pass
         return Recall(_ranking(run), tuple(run.state.hops), _usage(run.state, began))
 
@@ -96,7 +96,7 @@ class SmallMemoryModel:
         return Interleaver(reader, view, options, question, retriever)
 
     def _events(self, run: Interleaver, options: AskOptions, began: float) -> Iterator[Event]:
-        yield from run.gather(read_all=True)
+        yield from run.gather(read_last=True)
         best = max(run.state.readings, key=answer_score, default=None)
         floor = options.min_confidence
         floor = self.network.config.min_confidence if floor is None else floor
@@ -142,20 +142,16 @@ def _citations(run: Interleaver, best: Reading) -> Iterator[Citation]:
 
 
 def _ranking(run: Interleaver) -> tuple[Hit, ...]:
-    """Documents read, by their best path, then the last routed by score."""
+    """Documents read, in the order of reading, then the last routed by score, then the first."""
     state = run.state
-    assert state.first is not None
-    assert state.last is not None
     found: dict[str, Hit] = {}
-    for reading in sorted(state.readings, key=lambda r: -r.path.score):
+    for reading in state.readings:
         for depth, source in enumerate(reading.path.sources):
             name = run.view.document_id(source.handle)
-            found.setdefault(
-                name,
-                Hit(name, source.score, source.chunk, source.start, source.end, depth, read=True),
-            )
-    for routed, hop in ((state.last, len(state.hops) - 1), (state.first, 0)):
-        for hit in hits(run.view, routed, hop):
+            hit = Hit(name, source.score, source.chunk, source.start, source.end, depth, read=True)
+            found.setdefault(name, hit)
+    for candidates, hop in ((state.last, len(state.hops) - 1), (state.first, 0)):
+        for hit in run.hits(candidates, hop):
             found.setdefault(hit.document_id, hit)
     return tuple(found.values())
 

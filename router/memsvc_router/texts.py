@@ -55,7 +55,7 @@ def parts_of(title: Piece, text: Piece, part_tokens: int) -> list[Part]:
 
 
 def chunk_spans(part: Part, pool_size: int) -> list[tuple[int, int]]:
-    """Character span of each chunk of a part; a chunk of markers alone borrows its neighbour's end."""
+    """Character span of each chunk of a part; markers alone borrow their neighbour's end."""
     found: list[tuple[int, int]] = []
     for at in range(0, len(part.ids), pool_size):
         inside = [s for s in part.spans[at : at + pool_size] if s[0] >= 0]
@@ -75,7 +75,9 @@ class PathInput:
     question_tokens: int
 
 
-def path_input(question: Piece, windows: Sequence[tuple[Piece, int, int, Piece]], limit: int) -> PathInput:
+def path_input(
+    question: Piece, windows: Sequence[tuple[Piece, int, int, Piece]], limit: int
+) -> PathInput:
     """Build one path. A window is (text, first token, past-last token, title)."""
     nowhere = (-1, 0, 0)
     ask = question.ids[: limit // 4]

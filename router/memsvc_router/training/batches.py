@@ -70,7 +70,9 @@ class Collator:
     def __init__(self, passages: Passages, limits: Limits) -> None:
         self.passages, self.limits = passages, limits
 
-    def window(self, number: int, spans: Sequence[tuple[int, int]], rng: random.Random) -> tuple[int, int]:
+    def window(
+        self, number: int, spans: Sequence[tuple[int, int]], rng: random.Random
+    ) -> tuple[int, int]:
         """Token range of a passage to use: all of it if short, else around the answer."""
         text, size = self.passages.texts[number], self.limits.window
         total = len(text.ids)

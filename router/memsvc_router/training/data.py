@@ -69,7 +69,9 @@ def answer_spans(text: str, answers: Sequence[str]) -> tuple[tuple[int, int], ..
     return tuple(sorted(found))
 
 
-def choose(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, int], seed: int) -> list[dict[str, Any]]:
+def choose(
+    rows: Sequence[Mapping[str, Any]], limits: Mapping[str, int], seed: int
+) -> list[dict[str, Any]]:
     """Sample up to `limits[dataset]` rows of each data set named there, in a seeded order."""
     by_set: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -108,7 +110,11 @@ def load(
 
 
 def _example(
-    row: Mapping[str, Any], question: Piece, number: Mapping[str, int], texts: list[str], worse: list[int]
+    row: Mapping[str, Any],
+    question: Piece,
+    number: Mapping[str, int],
+    texts: list[str],
+    worse: list[int],
 ) -> Example:
     every = row.get("evidence_mode") == "all"
     chain = [number[e] for e in (row["evidence"] if every else row["evidence"][:1])]

@@ -24,16 +24,21 @@ from memsvc_router.training.losses import routing_loss, span_loss
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Sizes and rates of a run. `routing_every`: documents get gradients in every n-th step;
-    `frozen_layers`: lowest encoder layers left as they are (the word embeddings always are)."""
+    """Sizes and rates of a run.
+
+    It ends, and its rates decay, by `steps` (then a seed gives the same losses) or else by
+    `minutes` of processor time per thread. `routing_every`: documents get gradients in every n-th
+    step; `frozen_layers`: lowest encoder layers left as they are (as the embeddings always are).
+    """
 
     minutes: float = 60.0
+    steps: int | None = None
     questions: int = 24
     backbone_rate: float = 1e-4
     router_rate: float = 1e-4
     new_rate: float = 6e-4
     warmup: int = 60
-    routing_every: int = 4
+    routing_every: int = 5
     routing_weight: float = 1.0
     temperature: float = 0.05
     frozen_layers: int = 2
@@ -63,6 +68,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self._groups(), weight_decay=0.01)
         self.rates = [float(g["lr"]) for g in self.optimizer.param_groups]
         self.step_number, self.spent = 0, 0.0
+        self._epoch, self._order = -1, list[int]()
 
     def _groups(self) -> list[dict[str, object]]:
         options, encoder = self.options, self.network.encoder
@@ -78,30 +84,34 @@ class Trainer:
             {"params": fresh, "lr": options.new_rate},
         ]
 
-    def run(self, examples: Sequence[Example]) -> None:
-        """Train until `minutes` are spent, checkpoints included in the count."""
+    def run(self, examples: Sequence[Example], max_steps: int | None = None) -> None:
+        """Train until `minutes` are spent or `max_steps` are made, all resumed parts counted."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
-        budget = self.options.minutes * 60
-        while self.spent < budget:
-            began = time.monotonic()
+        while (progress := self._progress()) < 1 and self.step_number != max_steps:
+            began = time.process_time()
             rng = random.Random(f"{self.options.seed}/{self.step_number}")
             batch = [self._draw(examples, i) for i in range(self.options.questions)]
-            losses = self.train_step(self.collator.step(batch, rng), self.spent / budget)
+            losses = self.train_step(self.collator.step(batch, rng), progress)
             self.step_number += 1
-            self.spent += time.monotonic() - began
+            self.spent += (time.process_time() - began) / torch.get_num_threads()
             self._log(losses)
             if self.step_number % self.options.save_every == 0:
                 self.save()
         self.save()
 
+    def _progress(self) -> float:
+        """Share of the budget that is spent: of `steps` where given, else of `minutes`."""
+        if self.options.steps is not None:
+            return self.step_number / self.options.steps
+        return self.spent / max(self.options.minutes * 60, 1e-9)
+
     def _draw(self, examples: Sequence[Example], offset: int) -> Example:
         position = self.step_number * self.options.questions + offset
         epoch, at = divmod(position, len(examples))
-        order = list(range(len(examples)))
-        if epoch != getattr(self, "_epoch", None):
-            random.Random(f"{self.options.seed}/epoch{epoch}").shuffle(order)
-            self._epoch, self._order = epoch, order
+        if epoch != self._epoch or not self._order:
+            self._epoch, self._order = epoch, list(range(len(examples)))
+            random.Random(f"{self.options.seed}/epoch{epoch}").shuffle(self._order)
         return examples[self._order[at]]
 
     def train_step(self, step: Step, progress: float) -> Losses:
@@ -146,7 +156,10 @@ class Trainer:
             )
         blocked = ~reads.choosable
         spans = span_loss(
-            start.masked_fill(blocked, -1e9), end.masked_fill(blocked, -1e9), reads.firsts, reads.lasts
+            start.masked_fill(blocked, -1e9),
+            end.masked_fill(blocked, -1e9),
+            reads.firsts,
+            reads.lasts,
         )
         holding = (reads.firsts[:, 0] >= 0).sum().clamp_min(1)
         span = spans.sum() / holding

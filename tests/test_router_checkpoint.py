@@ -1,0 +1,73 @@
+"""Checkpoints: what was saved is what is loaded; what does not fit is refused by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from memsvc_router import SmallMemoryModel
+from memsvc_router.checkpoint import DEFAULT_MODEL, load_checkpoint, save_checkpoint
+from safetensors.torch import load_file, save_file
+
+from tests.router_support import TOWNS, default_model
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(DEFAULT_MODEL, tmp_path / "copy"))
+
+
+def test_a_saved_model_encodes_as_the_one_it_was_saved_from(tmp_path: Path) -> None:
+    network, tokenizer, identity = load_checkpoint(DEFAULT_MODEL, torch.float32)
+    save_checkpoint(network, tokenizer, tmp_path / "again")
+    again = SmallMemoryModel(tmp_path / "again")
+    assert again.identity.weights_digest == identity.weights_digest
+    texts = list(TOWNS.values())[:3]
+    for a, b in zip(again.encode(texts), default_model().encode(texts), strict=True):
+        for name, tensor in a.tensors.items():
+            assert (tensor == b.tensors[name]).all()
+
+
+def test_other_weights_are_another_identity(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    weights["router.layer_scale"] = weights["router.layer_scale"] + 1
+    save_file(weights, copy / "model.safetensors")
+    assert SmallMemoryModel(copy).identity.digest != default_model().identity.digest
+
+
+def test_an_unknown_field_is_named(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"pool_sise": 32}))
+    with pytest.raises(ValueError, match="pool_sise"):
+        load_checkpoint(copy)
+
+
+def test_another_architecture_is_refused(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"model_type": "llama"}))
+    with pytest.raises(ValueError, match=r"model_type.*llama"):
+        load_checkpoint(copy)
+
+
+def test_a_missing_tensor_is_named(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    del weights["router.layer_scale"]
+    save_file(weights, copy / "model.safetensors")
+    with pytest.raises(ValueError, match=r"router\.layer_scale"):
+        load_checkpoint(copy)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        load_checkpoint(copy)
+
+
+def test_the_shipped_weights_fit_the_package() -> None:
+    total = sum(f.stat().st_size for f in DEFAULT_MODEL.iterdir())
+    assert total <= 60e6
+    assert not [f for f in DEFAULT_MODEL.iterdir() if f.suffix in {".pt", ".bin", ".pkl"}]
