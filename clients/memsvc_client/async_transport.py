@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from memsvc_client.call import Call, new_request_id
+from memsvc_client.call import Call
 from memsvc_client.errors import Cancelled, from_rpc
 from memsvc_client.transport import (
     DEFAULT_TARGET,
@@ -68,15 +68,14 @@ class AsyncTransport:
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
-        request_id = new_request_id()
         try:
             response = await method(
                 call.request,
                 timeout=self._timeout if timeout is None else timeout,
-                metadata=call_metadata(self._api_key, request_id),
+                metadata=call_metadata(self._api_key, call.call_id),
             )
         except grpc.aio.AioRpcError as error:
-            raise from_rpc(error, request_id) from None
+            raise from_rpc(error, call.call_id) from None
         except asyncio.CancelledError:
             self._raise_if_closed()
             raise
@@ -89,15 +88,14 @@ class AsyncTransport:
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
-        request_id = new_request_id()
         try:
             response = await method(
                 iter(messages),
                 timeout=self._timeout if timeout is None else timeout,
-                metadata=call_metadata(self._api_key, request_id),
+                metadata=call_metadata(self._api_key, call.call_id),
             )
         except grpc.aio.AioRpcError as error:
-            raise from_rpc(error, request_id) from None
+            raise from_rpc(error, call.call_id) from None
         except asyncio.CancelledError:
             self._raise_if_closed()
             raise
@@ -115,18 +113,17 @@ class AsyncTransport:
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
-        request_id = new_request_id()
         responses = method(
             call.request,
             timeout=self._timeout if timeout is None else timeout,
-            metadata=call_metadata(self._api_key, request_id),
+            metadata=call_metadata(self._api_key, call.call_id),
         )
         try:
             async for response in responses:
                 if (item := call.convert(response)) is not None:
                     yield item
         except grpc.aio.AioRpcError as error:
-            raise from_rpc(error, request_id) from None
+            raise from_rpc(error, call.call_id) from None
         except asyncio.CancelledError:
             self._raise_if_closed()
             raise

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.field_mask_pb2 import FieldMask
+from memsvc_proto.v1 import bank_pb2
+
 from memsvc_client import wire
-from memsvc_client.call import Call, Page, make_call, new_request_id
+from memsvc_client.call import Call, Page, make_call, new_uuid
 from memsvc_client.names import bank_name
 from memsvc_client.resources import (
     UNSET,
@@ -17,7 +19,6 @@ from memsvc_client.resources import (
     Unset,
     VerifyReport,
 )
-from memsvc_proto.v1 import bank_pb2
 
 
 def create_bank(
@@ -34,7 +35,7 @@ def create_bank(
     request = bank_pb2.CreateBankRequest(
         bank_id=bank.removeprefix("banks/"),
         bank=message,
-        request_id=request_id or new_request_id(),
+        request_id=request_id or new_uuid(),
         validate_only=validate_only,
     )
     return make_call("BankService/CreateBank", request, bank_pb2.Bank, wire.bank)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -16,14 +16,21 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 
+def new_uuid() -> str:
+    """A fresh id: names a call, or (as `request_id`) makes a write safe to repeat."""
+    return str(uuid.uuid4())
+
+
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One call. `convert` turns a response of type `response` into what the caller gets."""
+    """One call. `convert` turns a response of type `response` into what the caller gets;
+    `call_id` names the call in the server's log."""
 
     path: str
     request: Message
     response: type[Message]
     convert: Callable[[Message], T]
+    call_id: str = field(default_factory=new_uuid)
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,11 @@ class Page(Generic[T]):
 
 
 def make_call(
-    method: str, request: Message, response: type[M], convert: Callable[[M], T]
+    method: str,
+    request: Message,
+    response: type[M],
+    convert: Callable[[M], T],
+    call_id: str | None = None,
 ) -> Call[T]:
     """`method`: `Service/Method` of package memsvc.v1."""
 
@@ -43,9 +54,4 @@ def make_call(
         assert isinstance(message, response)
         return convert(message)
 
-    return Call(f"/memsvc.v1.{method}", request, response, checked)
-
-
-def new_request_id() -> str:
-    """A fresh UUID: what makes a write safe to repeat."""
-    return str(uuid.uuid4())
+    return Call(f"/memsvc.v1.{method}", request, response, checked, call_id or new_uuid())

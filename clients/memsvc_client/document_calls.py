@@ -11,7 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from memsvc_proto.v1 import document_pb2
 
 from memsvc_client import wire
-from memsvc_client.call import Call, Page, make_call, new_request_id
+from memsvc_client.call import Call, Page, make_call, new_uuid
 from memsvc_client.errors import InvalidArgument, MemsvcError
 from memsvc_client.names import bank_name, document_name
 from memsvc_client.resources import (
@@ -29,21 +29,23 @@ from memsvc_client.resources import (
 def add(
     bank: str, documents: Iterable[NewDocument], request_id: str | None, validate_only: bool
 ) -> Call[AddResult]:
+    call_id = new_uuid()
+
     def convert(message: document_pb2.AddDocumentsResponse) -> AddResult:
         has_operation = message.HasField("operation")
         return AddResult(
-            tuple(wire.result(one) for one in message.results),
+            tuple(wire.result(one, call_id) for one in message.results),
             wire.operation(message.operation) if has_operation else None,
         )
 
     request = document_pb2.AddDocumentsRequest(
         parent=bank_name(bank),
         documents=[wire.new_document(one) for one in documents],
-        request_id=request_id or new_request_id(),
+        request_id=request_id or new_uuid(),
         validate_only=validate_only,
     )
     response = document_pb2.AddDocumentsResponse
-    return make_call("DocumentService/AddDocuments", request, response, convert)
+    return make_call("DocumentService/AddDocuments", request, response, convert, call_id)
 
 
 def get_document(bank: str, document: str) -> Call[Document]:
@@ -97,7 +99,7 @@ def update_document(
     request = document_pb2.UpdateDocumentRequest(
         document=changed,
         update_mask=mask,
-        request_id=request_id or new_request_id(),
+        request_id=request_id or new_uuid(),
         validate_only=validate_only,
     )
     response = document_pb2.UpdateDocumentResponse
@@ -120,7 +122,7 @@ def delete_document(
     request = document_pb2.DeleteDocumentRequest(
         name=document_name(bank, document),
         etag=etag,
-        request_id=request_id or new_request_id(),
+        request_id=request_id or new_uuid(),
         validate_only=validate_only,
     )
     return make_call("DocumentService/DeleteDocument", request, Empty, lambda _: None)
@@ -137,7 +139,7 @@ class IngestStream:
 def ingest(bank: str, documents: Sequence[NewDocument], start: int) -> IngestStream:
     """`start`: the place of the first document in the whole ingestion. A document that cannot be
     sent gets its error as its result and keeps no other out."""
-    opening = document_pb2.IngestHeader(parent=bank_name(bank), request_id=new_request_id())
+    opening = document_pb2.IngestHeader(parent=bank_name(bank), request_id=new_uuid())
     header = document_pb2.IngestDocumentsRequest(header=opening)
     messages, unsent = [header], dict[int, MemsvcError]()
     for place, one in enumerate(documents):
@@ -147,14 +149,15 @@ def ingest(bank: str, documents: Sequence[NewDocument], start: int) -> IngestStr
             unsent[place] = error
         else:
             messages.append(document_pb2.IngestDocumentsRequest(document=message))
+    call_id = new_uuid()
 
     def convert(message: document_pb2.IngestDocumentsResponse) -> IngestBatch:
-        answered = (wire.result(one) for one in message.results)
+        answered = (wire.result(one, call_id) for one in message.results)
         places = range(len(documents))
         results = tuple(unsent[place] if place in unsent else next(answered) for place in places)
         operations = tuple(wire.operation(one) for one in message.operations)
         return IngestBatch(start, results, operations)
 
     response = document_pb2.IngestDocumentsResponse
-    call = make_call("DocumentService/IngestDocuments", header, response, convert)
+    call = make_call("DocumentService/IngestDocuments", header, response, convert, call_id)
     return IngestStream(tuple(messages), call)

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from memsvc_client.call import Call, new_request_id
+from memsvc_client.call import Call
 from memsvc_client.errors import from_rpc
 from memsvc_client.transport import (
     DEFAULT_TARGET,
@@ -63,15 +63,14 @@ class SyncTransport:
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
-        request_id = new_request_id()
         try:
             response = method(
                 call.request,
                 timeout=self._timeout if timeout is None else timeout,
-                metadata=call_metadata(self._api_key, request_id),
+                metadata=call_metadata(self._api_key, call.call_id),
             )
         except grpc.RpcError as error:
-            raise from_rpc(error, request_id) from None
+            raise from_rpc(error, call.call_id) from None
         return call.convert(response)
 
     def _send(self, call: Call[T], messages: Sequence[Message], timeout: float | None) -> T:
@@ -81,15 +80,14 @@ class SyncTransport:
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
-        request_id = new_request_id()
         try:
             response = method(
                 iter(messages),
                 timeout=self._timeout if timeout is None else timeout,
-                metadata=call_metadata(self._api_key, request_id),
+                metadata=call_metadata(self._api_key, call.call_id),
             )
         except grpc.RpcError as error:
-            raise from_rpc(error, request_id) from None
+            raise from_rpc(error, call.call_id) from None
         return call.convert(response)
 
     def _receive(self, call: Call[T | None], timeout: float | None) -> Generator[T, None, None]:
@@ -102,18 +100,17 @@ class SyncTransport:
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
-        request_id = new_request_id()
         responses = method(
             call.request,
             timeout=self._timeout if timeout is None else timeout,
-            metadata=call_metadata(self._api_key, request_id),
+            metadata=call_metadata(self._api_key, call.call_id),
         )
         try:
             for response in responses:
                 if (item := call.convert(response)) is not None:
                     yield item
         except grpc.RpcError as error:
-            raise from_rpc(error, request_id) from None
+            raise from_rpc(error, call.call_id) from None
         finally:
             responses.cancel()  # type: ignore[no-untyped-call]
 

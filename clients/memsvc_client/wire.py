@@ -9,6 +9,8 @@ from typing import cast
 
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
+from memsvc_proto.v1 import admin_pb2, bank_pb2, document_pb2, memory_pb2, operation_pb2
+
 from memsvc_client.errors import InvalidArgument, MemsvcError, from_status
 from memsvc_client.events import Citation, Done, Event, Hit, Hop, Token, Usage
 from memsvc_client.resources import (
@@ -23,7 +25,6 @@ from memsvc_client.resources import (
     ServerInfo,
     ServerState,
 )
-from memsvc_proto.v1 import admin_pb2, bank_pb2, document_pb2, memory_pb2, operation_pb2
 
 # JSON numbers are doubles: beyond this an integer would come back as another.
 MAX_INTEGER = 2**53
@@ -141,9 +142,9 @@ def document(message: document_pb2.Document) -> Document:
     )
 
 
-def result(message: document_pb2.DocumentResult) -> Document | MemsvcError:
+def result(message: document_pb2.DocumentResult, call_id: str) -> Document | MemsvcError:
     if message.WhichOneof("result") == "error":
-        return from_status(message.error)
+        return from_status(message.error, call_id)
     return document(message.document)
 
 

@@ -179,12 +179,13 @@ def hop(one: Hop, shown: int = 5) -> Text:
 
 def citation(one: Citation, number: int) -> Text:
     """A source: title, where, score, and the words themselves."""
+    layer = f", layer {one.layer}" if one.layer >= 0 else ""
     return Text.assemble(
         (f"[{number}] ", "bold"),
         (clean(one.title) or one.document_id, "bold"),
         (
             f"  {one.document_id}, characters {one.start}–{one.end}, score {one.score:.4f}, "
-            f"hop {one.hop + 1}, layer {one.layer}\n",
+            f"hop {one.hop + 1}{layer}\n",
             "dim",
         ),
         "    “",
