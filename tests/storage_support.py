@@ -96,10 +96,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """An empty data directory with its database."""
     place = Place(tmp_path / "data", None)
     if request.param == "postgresql":
-        place.cluster = request.getfixturevalue("cluster")
+        cluster: Cluster = request.getfixturevalue("cluster")
         # Far cheaper than a database per test, each of which costs the server a checkpoint.
-        place.cluster.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        place.database_url = place.cluster.url
+        cluster.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        place.cluster, place.database_url = cluster, cluster.url
     yield place
     place.close()
 

@@ -45,16 +45,21 @@ class BlockWrites(BlockReads):
             return []
         digest, segment = identity_digest(identity_json), uuid4().hex
         path = self._segment_path(number, segment)
-        written = write_segment(path, [item[2] for item in chosen], {IDENTITY_KEY: digest})
+        try:
+            written = write_segment(path, [item[2] for item in chosen], {IDENTITY_KEY: digest})
+        except FileNotFoundError:  # the folder went away under us: with its bank?
+            with self._db.read() as session:
+                bank_id(session, bank)
+            raise
+        rows: list[BlockRow] = []
         with self._db.write() as session:
             awaited = _awaited(session, number, chosen)
             if awaited:
                 _know_identity(session, digest, identity_json)
                 name_segment(session, number, segment, digest, written)
                 rows = _attach(session, number, segment, written, chosen, awaited)
-        if not awaited:
-            path.unlink()
-            return []
+        if not rows:
+            path.unlink(missing_ok=True)
         return rows
 
     def fail_document(self, row_id: int, revision: int, error: str) -> None:

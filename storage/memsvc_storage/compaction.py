@@ -8,6 +8,7 @@ meanwhile.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from uuid import uuid4
 
@@ -102,7 +103,7 @@ class CompactionVerbs(InspectionVerbs):
                 name_segment(session, number, segment, identity, written)
                 session.execute(update(StoredBlock), places)
         if not places:
-            path.unlink()
+            path.unlink(missing_ok=True)
         return len(places)
 
     def _drop(self, number: int, segments: Sequence[str]) -> None:
@@ -119,7 +120,8 @@ class CompactionVerbs(InspectionVerbs):
         for segment in empty:
             self._segment_path(number, segment).unlink(missing_ok=True)
         if empty:
-            sync_directory(self._bank_folder(number))
+            with suppress(FileNotFoundError):  # the bank was deleted meanwhile
+                sync_directory(self._bank_folder(number))
 
 
 def _identity(usage: SegmentUsage) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Row, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from memsvc_storage.database import Database
 from memsvc_storage.errors import BankNotFound, EtagMismatch
@@ -21,7 +21,7 @@ from memsvc_storage.models import BankRow, DocumentRow, SegmentRow, StoredBlock
 from memsvc_storage.rows import Bank, Document, DocumentState, Scalar
 
 BATCH = 1000  # rows per statement: far below every database's limit of parameters
-FACTS = (
+FACTS: tuple[InstrumentedAttribute[Any], ...] = (
     DocumentRow.row_id,
     DocumentRow.document_id,
     DocumentRow.title,
@@ -118,7 +118,7 @@ def to_bank(row: BankRow) -> Bank:
     )
 
 
-def to_document(bank: str, row: Row[Any] | DocumentRow, text: str = "") -> Document:
+def to_document(bank: str, row: Row[*tuple[Any, ...]] | DocumentRow, text: str = "") -> Document:
     """A document from its row, or from the columns of `FACTS`."""
     return Document(
         row_id=row.row_id,

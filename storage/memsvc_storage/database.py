@@ -26,7 +26,8 @@ SQLITE_NAME = "memsvc.sqlite3"
 ADVISORY_KEY = 0x6D656D737663  # "memsvc"
 BUSY_SECONDS = 30.0
 RELEASE_SECONDS = 3.0  # a server notices with a delay that a killed owner is gone
-POOL = {"pool_size": 16, "max_overflow": 112, "pool_timeout": 120.0}
+# Together less than the 100 connections that a PostgreSQL server allows by default.
+POOL = {"pool_size": 16, "max_overflow": 48, "pool_timeout": 120.0}
 
 
 class Database:

@@ -61,7 +61,7 @@ class DocumentReads(StoreCore):
 
     def _page(
         self, session: Session, bank: str, after: int, count: int, with_text: bool
-    ) -> Sequence[Row[Any]]:
+    ) -> Sequence[Row[*tuple[Any, ...]]]:
         query = _facts(with_text).where(
             DocumentRow.bank_id == bank_id(session, bank), DocumentRow.row_id > after
         )
@@ -136,7 +136,7 @@ class DocumentReads(StoreCore):
         return [to_document(first.name, row, row.text) for row in rows]
 
 
-def _facts(with_text: bool = False) -> Select[Any]:
+def _facts(with_text: bool = False) -> Select[*tuple[Any, ...]]:
     if not with_text:
         return select(*FACTS)
     return select(*FACTS, TextRow.text).join(TextRow, TextRow.row_id == DocumentRow.row_id)
