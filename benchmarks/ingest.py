@@ -1,0 +1,202 @@
+"""Ten thousand documents through the SDK against a real server: encoding, memory, restart, recall.
+
+    python -m benchmarks.ingest --passages FILE [--passages FILE …] [--documents 10000]
+
+JSON on stdout, a table on stderr. The bare forward is the model's `network.blocks` alone, without
+tokenizer, copies or storage, measured in this process over an even sample of the same documents
+before the server starts and after it has ended (the mean of both: machines drift). The server's
+rate counts from the first call to the last document READY, text commits and files included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from memsvc_client import AskOptions, MemoryClient, MemsvcError, NewDocument
+from memsvc_router import SmallMemoryModel, load_default_model
+from memsvc_router.api import DocumentText
+from rich.console import Console
+
+from benchmarks.server_process import ServerProcess, wait_serving
+from memsvc.bench.lines import read_lines
+from memsvc.bench.metrics import percentiles
+from memsvc.bench.table import report_table
+
+_BANK = "ingest"
+_SAMPLE = 1000  # documents of the bare forward
+_QUESTIONS = 200
+_WARM_UP = 5
+
+
+def main() -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--passages", type=Path, action="append", required=True)
+    parser.add_argument("--documents", type=int, default=10_000)
+    parser.add_argument("--questions", type=Path, help="default: the documents' own titles")
+    arguments = parser.parse_args()
+    documents = read_documents(arguments.passages, arguments.documents)
+    questions = read_questions(arguments.questions, documents)
+    report = measure(documents, questions)
+    print(json.dumps(report))
+    Console(stderr=True).print(report_table(report))
+
+
+def read_documents(passages: Sequence[Path], most: int) -> list[NewDocument]:
+    """The first `most` passages, under ids of their own."""
+    found: list[NewDocument] = []
+    for path in passages:
+        for line in read_lines(path):
+            if len(found) == most:
+                return found
+            found.append(NewDocument(line.text("text"), line.text("title", ""), f"d{len(found)}"))
+    if len(found) < most:
+        raise SystemExit(f"the files hold {len(found)} passages, not {most}")
+    return found
+
+
+def read_questions(path: Path | None, documents: Sequence[NewDocument]) -> list[str]:
+    """At most 200 questions: from a file, or one about every n-th document."""
+    if path is not None:
+        return [line.text("question") for line in read_lines(path)][:_QUESTIONS]
+    step = max(1, len(documents) // _QUESTIONS)
+    return [f"What is known about {d.title or d.text[:60]}?" for d in documents[::step]]
+
+
+def measure(documents: Sequence[NewDocument], questions: Sequence[str]) -> dict[str, Any]:
+    """All measurements, in order."""
+    sample = [
+        DocumentText(d.title, d.text) for d in documents[:: max(1, len(documents) // _SAMPLE)]
+    ]
+    say(f"bare forward over {len(sample)} documents")
+    before = bare_rates(sample)
+    with TemporaryDirectory(prefix="memsvc-ingest-") as directory:
+        data, log = Path(directory) / "data", Path(directory) / "log"
+        with ServerProcess(data, log) as server, MemoryClient(server.listening()) as client:
+            wait_serving(client)
+            encoding = ingest(client, documents)
+            recall = recalls(client, questions)
+            memory = server.peak_rss()
+            server.stop()
+        say("restart")
+        restart = restart_seconds(data, log, questions[0])
+    after = bare_rates(sample)
+    forward, encode = ((a + b) / 2 for a, b in zip(before, after, strict=True))
+    return {
+        "documents": len(documents),
+        **encoding,
+        "forward_tokens_per_s": round(forward, 1),
+        "model_encode_tokens_per_s": round(encode, 1),
+        "share_of_forward": round(encoding["tokens_per_s"] / forward, 4),
+        "peak_rss_mib": round(memory / 2**20, 1),
+        "restart_to_first_answer_s": round(restart, 2),
+        "recall": recall,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def bare_rates(sample: Sequence[DocumentText]) -> tuple[float, float]:
+    """Tokens per second of the network alone, and of the whole of `model.encode`."""
+    model = load_default_model()
+    model.encode(sample[:64])
+    clock = _timed_forward(model)
+    began = time.perf_counter()
+    tokens = sum(encoded.tokens for encoded in model.encode(sample))
+    return tokens / clock.seconds, tokens / (time.perf_counter() - began)
+
+
+@dataclass
+class _Clock:
+    seconds: float = 0.0
+
+
+def _timed_forward(model: SmallMemoryModel) -> _Clock:
+    """Time what the model's network spends on blocks from now on."""
+    clock = _Clock()
+    blocks: Callable[..., Any] = model.network.blocks
+
+    def timed(*args: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return blocks(*args, **named)
+        finally:
+            clock.seconds += time.perf_counter() - began
+
+    model.network.blocks = timed  # type: ignore[method-assign]
+    return clock
+
+
+def ingest(client: MemoryClient, documents: Sequence[NewDocument]) -> dict[str, Any]:
+    """Store all documents and wait until they are encoded."""
+    client.create_bank(_BANK)
+    began = time.perf_counter()
+    result = client.ingest(_BANK, documents)
+    stored = time.perf_counter() - began
+    say(f"{result.stored} documents stored in {stored:.1f} s")
+    failed = sum(client.wait_operation(name).failed for name in result.operations)
+    seconds = time.perf_counter() - began
+    bank = client.get_bank(_BANK)
+    assert (result.stored, failed) == (len(documents), 0), (result.errors, failed)
+    tokens = sum(document.tokens or 0 for document in client.list_documents(_BANK, page_size=1000))
+    say(f"{tokens} tokens encoded in {seconds:.1f} s")
+    return {
+        "tokens": tokens,
+        "stored_s": round(stored, 2),
+        "ready_s": round(seconds, 2),
+        "tokens_per_s": round(tokens / seconds, 1),
+        "bytes_per_token": round(bank.kv_bytes / tokens, 3),
+    }
+
+
+def recalls(client: MemoryClient, questions: Sequence[str]) -> dict[str, Any]:
+    """Latency of recall as the SDK sees it, and the share that was not the model's forward."""
+    options = AskOptions(k=16, max_hops=1)
+    for question in questions[:_WARM_UP]:
+        client.recall(_BANK, question, options=options)
+    wall: list[float] = []
+    forward = 0.0
+    for question in questions:
+        began = time.perf_counter()
+        usage = client.recall(_BANK, question, options=options).usage
+        wall.append((time.perf_counter() - began) * 1e3)
+        forward += usage.forward_ms
+    return {
+        "n": len(questions),
+        **{f"{name}_ms": value for name, value in percentiles(wall).items()},
+        "share_outside_forward": round(1 - forward / sum(wall), 4),
+    }
+
+
+def restart_seconds(data: Path, log: Path, question: str) -> float:
+    """From starting the process to the first answer."""
+    began = time.perf_counter()
+    with ServerProcess(data, log) as server, MemoryClient(server.listening()) as client:
+        while True:
+            try:
+                client.ask_answer(_BANK, question)
+            except MemsvcError as error:
+                if not error.retryable:
+                    raise
+                time.sleep(0.02)
+                continue
+            seconds = time.perf_counter() - began
+            server.stop()
+            return seconds
+
+
+def say(message: str) -> None:
+    """Progress, on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

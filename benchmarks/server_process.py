@@ -1,0 +1,103 @@
+"""A real `memsvc serve` in a process of its own, on loopback, for benchmarks and crash rounds.
+
+Knows processes; nothing of calls.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from memsvc_client import MemoryClient, MemsvcError
+
+_READY_LINE = "memsvc ready on "
+_LOOK_SECONDS = 0.02
+
+
+class ServerProcess:
+    """A running server; a context manager that leaves none behind. `log` gets its stderr."""
+
+    def __init__(self, data: Path, log: Path) -> None:
+        """Start it; `listening` tells when it takes calls."""
+        command = [sys.executable, "-m", "memsvc_client.cli", "serve", "--data", str(data)]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MEMSVC_")}
+        self._log = log
+        with log.open("ab") as stderr:
+            self._process = subprocess.Popen(
+                [*command, "--listen", "127.0.0.1:0", "--log-level", "warning"],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=environment,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def listening(self, timeout: float = 120.0) -> str:
+        """The address, once calls are taken. Raises RuntimeError if it ends or takes too long."""
+        assert self._process.stdout is not None
+        if select.select([self._process.stdout], [], [], timeout)[0]:
+            line = self._process.stdout.readline().decode()
+            if line.startswith(_READY_LINE):
+                return line.removeprefix(_READY_LINE).strip()
+        tail = self._log.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"the server is not listening; its log ends with:\n{tail}")
+
+    def peak_rss(self) -> int:
+        """The most resident memory it had so far, in bytes."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError("the kernel tells no VmHWM")
+
+    def stop(self) -> None:
+        """End it as an operator would, with SIGTERM. Raises RuntimeError if it fails to."""
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(60)
+        self._close()
+        if code != 0:
+            raise RuntimeError(f"the server ended with {code} after SIGTERM")
+
+    def kill(self) -> None:
+        """SIGKILL: nothing it does can prepare for it."""
+        self._process.kill()
+        self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process.poll() is None:
+            self.kill()
+
+
+def wait_serving(client: MemoryClient, timeout: float = 300.0) -> None:
+    """Return once the model is loaded. Raises TimeoutError."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        try:
+            if client.health("memsvc.v1.MemoryService") == "SERVING":
+                return
+        except MemsvcError as error:
+            if not error.retryable:
+                raise
+        time.sleep(_LOOK_SECONDS)
+    raise TimeoutError(f"the server is not serving after {timeout} s")

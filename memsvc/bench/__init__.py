@@ -1,0 +1,1 @@
+"""`memsvc bench`: measures recall and answers on a file of questions, over a temporary bank."""
