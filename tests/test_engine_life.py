@@ -133,6 +133,18 @@ async def test_expiry_holds_before_the_sweeper_comes(tmp_path: Path) -> None:
         assert await recalled(engine, "b", "code") == []
 
 
+async def test_finished_operations_are_forgotten_in_time(tmp_path: Path) -> None:
+    async with running(
+        tmp_path, sweep_seconds=0.05, compact_seconds=0.05, remember_days=0.0
+    ) as engine:
+        await engine.create_bank("b")
+        await add(engine, "b", PARIS)
+        async with asyncio.timeout(PATIENCE):
+            while (await engine.list_operations("b", None, 10, None)).items:
+                await asyncio.sleep(0.02)
+        assert (await engine.get_document("b", "fr")).state == "READY"
+
+
 async def test_a_restart_serves_the_same_bank_without_encoding(tmp_path: Path) -> None:
     async with running(tmp_path) as engine:
         await engine.create_bank("b")

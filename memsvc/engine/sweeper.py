@@ -1,4 +1,4 @@
-"""The sweeper: expired documents are deleted, and banks that are mostly dead are compacted.
+"""The sweeper: expired documents are deleted, mostly dead banks compacted, old requests forgotten.
 
 Knows the engine's verbs only.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from memsvc_storage import BankNotFound, BankStats, CompactReport, Document, DocumentNotFound
@@ -23,6 +23,7 @@ _DELETE_AT_ONCE = 256
 class _Verbs(Protocol):
     async def expired(self, now: datetime, limit: int) -> list[tuple[str, str]]: ...
     async def delete_document(self, bank: str, document_id: str) -> Document: ...
+    async def prune(self, before: datetime) -> int: ...
     async def stats(self, bank: str) -> BankStats: ...
     async def compact(self, bank: str, min_dead_fraction: float) -> CompactReport: ...
 
@@ -43,6 +44,8 @@ class Sweeper:
                 if time.monotonic() >= self._next_compaction:
                     self._next_compaction = time.monotonic() + self._config.compact_seconds
                     await self._compact_suspects()
+                    kept = timedelta(days=self._config.remember_days)
+                    await self._verbs.prune(datetime.now(UTC) - kept)
             except EngineStopped:
                 return
             except Exception as error:

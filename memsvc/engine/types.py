@@ -32,6 +32,7 @@ class EngineConfig:
     sweep_seconds: float = 1.0
     compact_seconds: float = 300.0
     compact_dead_fraction: float = 0.5
+    remember_days: float = 7.0  # how long request ids and finished operations are kept
     warm_banks: int = 64  # banks whose routing keys are loaded at start; others at first use
 
 

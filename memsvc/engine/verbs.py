@@ -196,6 +196,10 @@ class StoreVerbs:
         """(bank, document id) of documents whose time has run out."""
         return await self._in_thread(lambda: self._store.expired(now, limit))
 
+    async def prune(self, before: datetime) -> int:
+        """Forget request ids used, and operations finished, before a time; how many."""
+        return await self._in_thread(lambda: self._store.prune(before))
+
     # ---- operations
     async def get_operation(self, operation_id: str) -> Operation:
         return await self._in_thread(lambda: self._store.get_operation(operation_id))

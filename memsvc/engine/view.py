@@ -35,13 +35,13 @@ class BankView:
         return int(self._allowed.sum())
 
     def route(self, queries: NDArray[np.float32], k: int) -> Routes:
-        """Route [M, L, R] queries; a score is the mean over the L layers."""
+        """Route [M, L, R] queries, whose layers the model has weighed."""
         shot = self._snapshot
         if shot is None:
             shape = (len(queries), k)
             nothing = np.full(shape, -1, np.int64)
             return Routes(nothing, np.full(shape, -np.inf, np.float32), nothing)
-        collapsed = queries.reshape(len(queries), -1) / np.float32(queries.shape[1])
+        collapsed = queries.reshape(len(queries), -1)
         documents, scores, chunks = route(collapsed, shot.keys, shot.chunk_slot, self._allowed, k)
         first = shot.columns.first_chunk.rows[documents]  # -1 reads the last one; masked below
         return Routes(documents, scores, np.where(documents < 0, -1, chunks - first))

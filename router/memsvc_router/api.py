@@ -77,7 +77,8 @@ class MemoryView(Protocol):
         ...
 
     def route(self, queries: NDArray[np.float32], k: int) -> Routes:
-        """Route M collapsed queries [M, L, R] to k documents by the mean over the layers."""
+        """Route M collapsed queries [M, L, R] to k documents each: a score is one inner product
+        with a chunk's routing keys (the model has weighed the layers), the best chunk counts."""
         ...
 
     def content(self, handles: Sequence[int]) -> list[NDArray[np.float16]]:

@@ -35,7 +35,6 @@ from memsvc_router.texts import tokenize
 
 # How much the span's own certainty and the routing score count beside "the answer is here".
 _SPAN_WEIGHT, _ROUTE_WEIGHT = 0.5, 4.0
-_CITED_LAYER = -1  # answers point from the last memory layer
 
 
 class SmallMemoryModel:
@@ -137,7 +136,7 @@ def _citations(run: Interleaver, best: Reading) -> Iterator[Citation]:
             chunk=source.chunk,
             score=source.score,
             hop=i,
-            layer=_CITED_LAYER,
+            layer=run.reader.network.config.router_layers[-1],
         )
 
 
