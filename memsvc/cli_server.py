@@ -7,22 +7,23 @@ the command that needs it, because every `memsvc` call loads this module.
 from __future__ import annotations
 
 import asyncio
-import json
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from memsvc_client.cli import exits
+from memsvc_client.cli.output import Output
 
 if TYPE_CHECKING:
     from memsvc_router.api import MemoryModel
+    from rich.console import Console
 
     from memsvc.config import ServerConfig
 
 _NEEDED = ("torch", "transformers", "sqlalchemy", "pydantic_settings", "lark", "prometheus_client")
-_EXIT_FAILED = 1
-_EXIT_USAGE = 2
 
 _Data = Annotated[Path | None, typer.Option("--data", help="Directory of database and blocks.")]
 _Listen = Annotated[str | None, typer.Option("--listen", help="HOST:PORT; port 0 picks one.")]
@@ -60,7 +61,9 @@ def serve(
     Prints `memsvc ready on HOST:PORT` once calls are taken; health turns SERVING when the model
     is loaded. Logs are JSON lines on stderr.
     """
+    output = Output(as_json=False)
     settings = _load(
+        output,
         config,
         data=data,
         listen=listen,
@@ -77,11 +80,13 @@ def serve(
     try:
         asyncio.run(run(settings, _load_default_model, _announce))
     except (OSError, StorageError) as error:
-        typer.echo(f"memsvc: {error}", err=True)
-        raise typer.Exit(_EXIT_FAILED) from None
+        output.usage(f"memsvc serve: {error}")
+        _leave(exits.FAULT)
+    _leave(exits.OK)
 
 
 def doctor(
+    context: typer.Context,
     data: _Data = None,
     listen: _Listen = None,
     config: _Config = None,
@@ -89,36 +94,50 @@ def doctor(
     as_json: _Json = False,
 ) -> None:
     """Look whether this machine can serve: settings, disk, store, address, model."""
-    settings = _load(config, data=data, listen=listen, database_url=database_url)
+    # `--json` may stand before the command, too.
+    output = Output(as_json or bool(getattr(context.obj, "as_json", False)))
+    settings = _load(output, config, data=data, listen=listen, database_url=database_url)
     from memsvc.doctor import examine
 
     verdicts = examine(settings)
-    well = all(verdict.ok for verdict in verdicts)
-    if as_json:
-        checks = [{"name": v.name, "ok": v.ok, "detail": v.detail} for v in verdicts]
-        # `ok` says that the examination took place; `healthy` is its result.
-        typer.echo(json.dumps({"ok": True, "data": {"healthy": well, "checks": checks}}))
-    else:
+    findings = {"checks": verdicts}
+
+    def show(console: Console) -> None:
         for verdict in verdicts:
-            typer.echo(f"{'ok  ' if verdict.ok else 'FAIL'}  {verdict.name}: {verdict.detail}")
-    if not well:
-        raise typer.Exit(_EXIT_FAILED)
+            console.print(f"{'ok  ' if verdict.ok else 'FAIL'}  {verdict.name}: {verdict.detail}")
+
+    sick = [verdict.name for verdict in verdicts if not verdict.ok]
+    if sick:
+        output.partial(findings, f"This machine cannot serve: {', '.join(sick)}.", show)
+        raise typer.Exit(exits.FAULT)
+    output.result(findings, show)
 
 
-def _load(config_file: Path | None, **flags: object) -> ServerConfig:
+def _load(output: Output, config_file: Path | None, **flags: object) -> ServerConfig:
     from memsvc import config
 
     try:
         return config.load(flags, config_file)
     except config.ConfigError as error:
-        typer.echo(f"memsvc: {error}", err=True)
-        raise typer.Exit(_EXIT_USAGE) from None
+        output.usage(str(error))
+        raise typer.Exit(exits.USAGE) from None
 
 
 def _load_default_model() -> MemoryModel:
     from memsvc_router import load_default_model
 
     return load_default_model()
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once: all that must last is on disk by now.
+
+    The model's thread may still be inside a forward pass that cannot be interrupted, and Python's
+    own way out would pull torch away from under it, which aborts.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _announce(address: str) -> None:

@@ -53,8 +53,10 @@ async def serve(
         engine = await Engine.start(engine_config(config), load_model)
         try:
             await _serve_engine(config, engine, on_listening, stop, cleanup)
-        finally:
-            await engine.stop(config.drain_seconds * _ENGINE_SHARE)
+        except BaseException:
+            await engine.stop(0)
+            raise
+        await engine.stop(config.drain_seconds * _ENGINE_SHARE)
     _log.info("stopped")
 
 

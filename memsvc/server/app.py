@@ -41,6 +41,8 @@ from memsvc.telemetry import Metrics
 
 MAX_MESSAGE_BYTES = 64 << 20
 HEALTH_SECONDS = 0.25
+_ROUND_SECONDS = 0.02
+_QUIET_ROUNDS = 5
 _FILES: tuple[FileDescriptor, ...] = (
     admin_pb2.DESCRIPTOR,
     bank_pb2.DESCRIPTOR,
@@ -109,8 +111,11 @@ class Application:
         self._services.draining.set()
         stopping = asyncio.create_task(self._server.stop(grace_seconds))
         # Health watchers never end by themselves; only memsvc's own calls are worth waiting for.
-        while not stopping.done() and self._metrics.calls_in_flight():
-            await asyncio.wait([stopping], timeout=0.05)
+        # A call that was on its way in is counted a moment later, hence some quiet first.
+        quiet = 0
+        while not stopping.done() and quiet < _QUIET_ROUNDS:
+            await asyncio.wait([stopping], timeout=_ROUND_SECONDS)
+            quiet = 0 if self._metrics.calls_in_flight() else quiet + 1
         await self._server.stop(None)
         await stopping
 
