@@ -27,11 +27,14 @@ from benchmarks.crash_traffic import BANK, Ledger, Verdict, Writer
 from benchmarks.server_process import ServerProcess, wait_serving
 
 _WRITERS = 3
-_LONGEST_TRAFFIC = 2.5  # seconds until the kill
+_MOST_WRITES = 60  # acknowledged calls of a round until the kill …
+_LONGEST_TRAFFIC = 30.0  # … or seconds, on a machine that is too slow for that
+_LONGEST_DELAY = 0.3  # seconds more, so that calls die at any point
 _LONGEST_START = 4.0  # seconds until a kill of a server that is just starting
 _KILLED_STARTING = 0.2  # share of rounds with such a kill, too
-_ASKED = 8  # documents that are asked for after each restart, living and deleted
+_ASKED = 4  # documents that are asked for after each restart, living and deleted
 _READY_SECONDS = 600.0
+_LOOK_SECONDS = 0.002
 
 
 class CrashRounds:
@@ -47,7 +50,8 @@ class CrashRounds:
     @property
     def writes(self) -> Counter[str]:
         """Acknowledged calls by kind."""
-        return sum((ledger.writes for ledger in self._ledgers), Counter())
+        # Copied, because writers count on meanwhile.
+        return sum((ledger.writes.copy() for ledger in self._ledgers), Counter())
 
     def run(self, rounds: int) -> Verdict:
         """All rounds. Raises what a writer met before its server was killed."""
@@ -68,7 +72,7 @@ class CrashRounds:
                 )
             server.stop()
         finally:
-            server.__exit__(None, None, None)
+            server.end()
         return self.verdict
 
     def _start(self) -> ServerProcess:
@@ -83,21 +87,28 @@ class CrashRounds:
     def _traffic(self, server: ServerProcess, number: int) -> float:
         """Write until a seeded moment, then kill."""
         killed = threading.Event()
-        seconds = self._random.random() * _LONGEST_TRAFFIC
+        writes = self._random.randint(0, _MOST_WRITES) + self.writes.total()
+        delay = self._random.random() * _LONGEST_DELAY
         with MemoryClient(server.listening()) as client:
+            began = time.monotonic()
             writers = [
                 Writer(client, ledger, f"w{i}", f"{self._seed}/{number}/{i}", killed)
                 for i, ledger in enumerate(self._ledgers)
             ]
             for writer in writers:
                 writer.start()
-            time.sleep(seconds)
+            while self.writes.total() < writes and time.monotonic() - began < _LONGEST_TRAFFIC:
+                time.sleep(_LOOK_SECONDS)
+            time.sleep(delay)
             killed.set()  # before the kill: a writer that fails from here on has no fault
             server.kill()
+            seconds = time.monotonic() - began
         for writer in writers:
-            writer.join(30)
-            if writer.error is not None:
-                raise writer.error
+            writer.join(60)
+            if writer.error is not None or writer.is_alive():
+                raise writer.error or RuntimeError(
+                    f"{writer.name} hangs in a call to a dead server"
+                )
         return seconds
 
     def _check(self, server: ServerProcess) -> tuple[Verdict, int]:

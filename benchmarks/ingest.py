@@ -69,7 +69,8 @@ def read_questions(path: Path | None, documents: Sequence[NewDocument]) -> list[
     if path is not None:
         return [line.text("question") for line in read_lines(path)][:_QUESTIONS]
     step = max(1, len(documents) // _QUESTIONS)
-    return [f"What is known about {d.title or d.text[:60]}?" for d in documents[::step]]
+    about = documents[::step][:_QUESTIONS]
+    return [f"What is known about {d.title or d.text[:60]}?" for d in about]
 
 
 def measure(documents: Sequence[NewDocument], questions: Sequence[str]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class ServerProcess:
         command = [sys.executable, "-m", "memsvc_client.cli", "serve", "--data", str(data)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MEMSVC_")}
         self._log = log
+        self._address = ""
         with log.open("ab") as stderr:
             self._process = subprocess.Popen(
                 [*command, "--listen", "127.0.0.1:0", "--log-level", "warning"],
@@ -44,12 +45,13 @@ class ServerProcess:
     def listening(self, timeout: float = 120.0) -> str:
         """The address, once calls are taken. Raises RuntimeError if it ends or takes too long."""
         assert self._process.stdout is not None
-        if select.select([self._process.stdout], [], [], timeout)[0]:
-            line = self._process.stdout.readline().decode()
-            if line.startswith(_READY_LINE):
-                return line.removeprefix(_READY_LINE).strip()
-        tail = self._log.read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"the server is not listening; its log ends with:\n{tail}")
+        if not self._address and select.select([self._process.stdout], [], [], timeout)[0]:
+            line = self._process.stdout.readline().decode()  # "" at its end
+            self._address = line.removeprefix(_READY_LINE).strip()
+        if not self._address:
+            tail = self._log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"the server is not listening; its log ends with:\n{tail}")
+        return self._address
 
     def peak_rss(self) -> int:
         """The most resident memory it had so far, in bytes."""
@@ -72,6 +74,11 @@ class ServerProcess:
         self._process.wait()
         self._close()
 
+    def end(self) -> None:
+        """Leave no process behind, whatever happened."""
+        if self._process.poll() is None:
+            self.kill()
+
     def _close(self) -> None:
         if self._process.stdout is not None:
             self._process.stdout.close()
@@ -85,8 +92,7 @@ class ServerProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._process.poll() is None:
-            self.kill()
+        self.end()
 
 
 def wait_serving(client: MemoryClient, timeout: float = 300.0) -> None:

@@ -5,6 +5,8 @@ Knows views and bm25s; nothing of answers.
 
 from __future__ import annotations
 
+from typing import cast
+
 import bm25s
 import numpy as np
 
@@ -37,5 +39,5 @@ class Bm25Index:
 
 
 def _words(texts: list[str]) -> list[list[str]]:
-    found: list[list[str]] = bm25s.tokenize(texts, return_ids=False, show_progress=False)
-    return found
+    words = bm25s.tokenize(texts, return_ids=False, show_progress=False)
+    return cast("list[list[str]]", words)  # bm25s' type allows for ids, too
