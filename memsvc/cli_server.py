@@ -72,6 +72,7 @@ def serve(
         log_level=log_level,
     )
     from memsvc_storage import StorageError
+    from sqlalchemy.exc import OperationalError
 
     from memsvc import telemetry
     from memsvc.serve import serve as run
@@ -81,6 +82,10 @@ def serve(
         asyncio.run(run(settings, _load_default_model, _announce))
     except (OSError, StorageError) as error:
         output.usage(f"memsvc serve: {error}")
+        _leave(exits.FAULT)
+    except OperationalError as error:
+        # The driver's own words; SQLAlchemy's add the statement with its values.
+        output.usage(f"memsvc serve: the database fails: {str(error.orig).strip()}")
         _leave(exits.FAULT)
     _leave(exits.OK)
 

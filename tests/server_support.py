@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
+import grpc.aio
 import pytest
 from engine_support import BagModel, running
 from google.protobuf.any_pb2 import Any as AnyMessage

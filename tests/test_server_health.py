@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import grpc
+import grpc.aio
 import pytest
 from engine_support import BagModel, Switches
 from google.rpc import error_details_pb2

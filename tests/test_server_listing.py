@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import grpc
+import grpc.aio
 import pytest_asyncio
 from memsvc_proto.v1 import document_pb2
 from server_support import BANK, Served, refused, serving, struct

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import grpc
+import grpc.aio
 import pytest
 import pytest_asyncio
 from engine_support import BagModel

@@ -8,7 +8,7 @@ import time
 from importlib import metadata
 from typing import Any
 
-import grpc
+import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from memsvc_proto.v1 import admin_pb2, admin_pb2_grpc

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import grpc
+import grpc.aio
 from google.protobuf.empty_pb2 import Empty
 from memsvc_proto.v1 import bank_pb2, bank_pb2_grpc
 from memsvc_storage import Bank, BankExists, BankNotFound, BankStats, EtagMismatch

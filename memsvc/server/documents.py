@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc
+import grpc.aio
 from google.protobuf.empty_pb2 import Empty
 from memsvc_proto.v1 import document_pb2, document_pb2_grpc
 from memsvc_storage import Document, DocumentChanges, EtagMismatch, Page

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-import grpc
+import grpc.aio
 from memsvc_proto.v1 import memory_pb2, memory_pb2_grpc
 
 from memsvc.server import checks, convert, names

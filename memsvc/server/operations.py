@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-import grpc
+import grpc.aio
 from memsvc_proto.v1 import operation_pb2, operation_pb2_grpc
 from memsvc_storage import Operation, OperationState
 

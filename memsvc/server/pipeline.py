@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, as
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
+import grpc.aio
 
 from memsvc import telemetry
 from memsvc.errors import ApiError, Reason, invalid, to_status, translate
