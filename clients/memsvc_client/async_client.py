@@ -60,7 +60,7 @@ class AsyncMemoryClient(AsyncMemoryVerbs):
     def list_banks(
         self, *, page_size: int = 0, page_token: str = "", timeout: float | None = None
     ) -> AsyncPager[Bank]:
-        """All banks, oldest first."""
+        """All banks, by name."""
         return AsyncPager(
             lambda token: self._run(bank_calls.list_banks(page_size, token), timeout), page_token
         )

@@ -88,7 +88,7 @@ class AsyncMemoryVerbs(AsyncTransport):
         page_token: str = "",
         timeout: float | None = None,
     ) -> AsyncPager[Operation]:
-        """Operations, oldest first; of one bank, or in one state."""
+        """Operations, newest first; of one bank, or in one state."""
         return AsyncPager(
             lambda token: self._run(
                 memory_calls.list_operations(bank, state, page_size, token), timeout

@@ -61,7 +61,7 @@ class MemoryClient(MemoryVerbs):
     def list_banks(
         self, *, page_size: int = 0, page_token: str = "", timeout: float | None = None
     ) -> Pager[Bank]:
-        """All banks, oldest first."""
+        """All banks, by name."""
         return Pager(
             lambda token: self._run(bank_calls.list_banks(page_size, token), timeout), page_token
         )

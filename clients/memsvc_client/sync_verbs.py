@@ -86,7 +86,7 @@ class MemoryVerbs(SyncTransport):
         page_token: str = "",
         timeout: float | None = None,
     ) -> Pager[Operation]:
-        """Operations, oldest first; of one bank, or in one state."""
+        """Operations, newest first; of one bank, or in one state."""
         return Pager(
             lambda token: self._run(
                 memory_calls.list_operations(bank, state, page_size, token), timeout

@@ -92,7 +92,7 @@ class BankServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListBanks(self, request, context):
-        """Lists all banks, oldest first.
+        """Lists all banks, by name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
