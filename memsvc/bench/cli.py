@@ -19,6 +19,7 @@ from memsvc_client.cli import exits
 from memsvc_client.cli.output import Output
 from memsvc_client.cli.progress import Step, Steps
 from memsvc_client.cli.session import Defaults
+from memsvc_client.errors import Internal
 
 from memsvc.bench.table import report_table
 
@@ -133,6 +134,7 @@ class _Bars:
 
 def _run(context: typer.Context, request: _Request, as_json: bool) -> None:
     from memsvc.bench.lines import InputError
+    from memsvc.engine import EngineError
 
     before = context.obj.as_json if isinstance(context.obj, Defaults) else False
     output = Output(as_json or before)
@@ -142,6 +144,9 @@ def _run(context: typer.Context, request: _Request, as_json: bool) -> None:
     except InputError as error:
         output.usage(str(error))
         raise typer.Exit(exits.USAGE) from None
+    except EngineError as error:  # the model could not be loaded
+        output.fail(Internal(str(error)))
+        raise typer.Exit(exits.FAULT) from None
     except (asyncio.CancelledError, KeyboardInterrupt):
         output.usage("interrupted")
         raise typer.Exit(exits.INTERRUPTED) from None
