@@ -18,30 +18,36 @@ class Question:
 
 QUESTIONS = (
     Question("What is the capital of Mongolia?", "Ulaanbaatar", ("factbook-mongolia-capital",)),
-    Question("What is the highest point in Bolivia?", "Sajama", ("factbook-bolivia-elevation",)),
+    Question(
+        "What is the highest point in Tanzania?", "Kilimanjaro", ("factbook-tanzania-elevation",)
+    ),
     Question(
         "When did Kenya become independent?", "12 December 1963", ("factbook-kenya-independence",)
     ),
     Question(
-        "What is the informal name of the assignment operator in assignment expressions?",
+        "What did the assignment expression operator become informally known as?",
         "walrus operator",
         ("pep-572-abstract",),
     ),
     Question(
-        "In the country whose aircraft registration prefix is OB, what is the highest point?",
-        "Huascaran",
+        "Which configuration flag builds CPython without the GIL?",
+        "--disable-gil",
+        ("pep-703-abstract",),
+    ),
+    Question(
+        "The aircraft registration prefix of a country is TF. What is the capital of that country?",
+        "Reykjavik",
         (
-            "factbook-peru-civil-aircraft-registration-country-code",
-            "factbook-peru-elevation",
+            "factbook-iceland-civil-aircraft-registration-country-code",
+            "factbook-iceland-capital",
         ),
         "needs two documents: one says which country it is, the other has the answer",
     ),
-    Question(
-        "Who won the football world cup in 1998?", None, (), "the bank holds nothing about it"
-    ),
+    Question("What is the boiling point of mercury?", None, (), "the bank holds nothing about it"),
 )
 FORGOTTEN = Question(
-    "What is the national symbol of Bhutan?",
-    "thunder dragon",
-    ("factbook-bhutan-national-symbol-s",),
+    "What is the lowest point in Argentina?",
+    "Laguna del Carbón",
+    ("factbook-argentina-elevation",),
+    "its source will be deleted",
 )
