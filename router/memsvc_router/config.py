@@ -27,7 +27,7 @@ class MemoryConfig:
     head_width: int = 64
     slots: int = 32
     template: str = "bert-pair-v1"
-    min_confidence: float = 0.5
+    min_confidence: float = 0.12
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""

@@ -40,8 +40,9 @@ class ResidentMemory:
         """See `MemoryView.route`."""
         flat = queries.reshape(len(queries), -1)
         documents, scores, chunks = route(flat, self._keys, self._document_of_chunk, None, k)
-        local = np.where(documents >= 0, chunks - self._first[documents], -1)
-        return Routes(documents, scores, local)
+        found = documents >= 0
+        chunks[found] -= self._first[documents[found]]
+        return Routes(documents, scores, chunks)
 
     def content(self, handles: Sequence[int]) -> list[NDArray[np.float16]]:
         """See `MemoryView.content`."""

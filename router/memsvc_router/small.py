@@ -33,8 +33,10 @@ from memsvc_router.interleave import Gathering, Interleaver
 from memsvc_router.reading import Reader, Reading
 from memsvc_router.texts import tokenize
 
-# How much the span's own certainty and the routing score count beside "the answer is here".
-_SPAN_WEIGHT, _ROUTE_WEIGHT = 0.5, 4.0
+# What the span's own certainty and the routing score weigh beside the logit "it is here": to
+# choose between paths, and to be sure of the one chosen (dev/LOG.md, 2026-11-22).
+_CHOICE_SPAN, _CHOICE_ROUTE = 1.0, 32.0
+_SURE_SPAN, _SURE_ROUTE, _SURE_AT = 0.5, 12.0, 5.5
 
 
 class SmallMemoryModel:
@@ -99,7 +101,7 @@ class SmallMemoryModel:
         best = max(run.state.readings, key=answer_score, default=None)
         floor = options.min_confidence
         floor = self.network.config.min_confidence if floor is None else floor
-        sure = 1 / (1 + math.exp(-best.found)) if best else 0.0
+        sure = confidence(best) if best else 0.0
         if best is None or best.span is None or sure < floor:
             yield Done("", False, sure, _usage(run.state, began))
             return
@@ -115,8 +117,15 @@ def answer_score(reading: Reading) -> float:
     """What decides between paths: is the answer here, how sure is its span, how well routed."""
     if reading.span is None:
         return -math.inf
-    route = reading.path.score
-    return reading.found + _SPAN_WEIGHT * reading.span_logprob + _ROUTE_WEIGHT * route
+    return reading.found + _CHOICE_SPAN * reading.span_logprob + _CHOICE_ROUTE * reading.path.score
+
+
+def confidence(reading: Reading) -> float:
+    """How sure an answer is, 0…1."""
+    if reading.span is None:
+        return 0.0
+    sure = reading.found + _SURE_SPAN * reading.span_logprob + _SURE_ROUTE * reading.path.score
+    return 1 / (1 + math.exp(_SURE_AT - sure))
 
 
 def _citations(run: Interleaver, best: Reading) -> Iterator[Citation]:
