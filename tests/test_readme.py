@@ -36,7 +36,7 @@ def test_the_example_runs_and_prints_what_it_should(tmp_path: Path) -> None:
         with contextlib.redirect_stdout(said):
             exec(compile(example().replace(DEFAULT_ADDRESS, address), "README.md", "exec"), {})
     assert "blue flower pot" in said.getvalue()
-    assert "Spare key" in said.getvalue()
+    assert "Keys" in said.getvalue()
 
 
 def test_the_example_uses_the_default_address_and_fits_fifteen_lines() -> None:
