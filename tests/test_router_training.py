@@ -52,7 +52,8 @@ def tiny_task() -> tuple[Collator, list[Example]]:
 
 def options(**changes: object) -> TrainOptions:
     base: dict[str, object] = {
-        "questions": 12, "steps": 40, "warmup": 2, "routing_every": 1, "frozen_layers": 0, "save_every": 4,
+        "questions": 12, "steps": 40, "warmup": 2, "routing_every": 1, "frozen_layers": 0,
+        "save_every": 4,
         "backbone_rate": 3e-3, "router_rate": 3e-3, "new_rate": 3e-3,
     }  # fmt: skip
     return TrainOptions(**(base | changes))  # type: ignore[arg-type]

@@ -111,13 +111,7 @@ class Collator:
                 if rng.random() < self.limits.negative_reads:
                     wrong = [*given, (worse, order[worse])]
                     reads.append((at, self.path(example.question, wrong), (0, ())))
-        numbers = {n: i for i, n in enumerate(order)}
-        positive = torch.zeros(len(examples), len(order), dtype=torch.bool)
-        ignored = torch.zeros_like(positive)
-        for at, (target, chained) in enumerate(targets):
-            positive[at, numbers[target]] = examples[at].routable
-            for n in chained - {target}:
-                ignored[at, numbers[n]] = True
+        positive, ignored = self.targets(examples, targets, list(order))
         return Step(
             pad([q.ids for q in queries], [q.types for q in queries]),
             self.documents(order),
@@ -125,6 +119,21 @@ class Collator:
             ignored,
             self.read_batch(reads),
         )
+
+    @staticmethod
+    def targets(
+        examples: Sequence[Example], targets: Sequence[tuple[int, set[int]]], order: list[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Which documents are each question's positive, and which others of its chain are not to
+        count as negatives: bool [B, N] each."""
+        numbers = {n: i for i, n in enumerate(order)}
+        positive = torch.zeros(len(examples), len(order), dtype=torch.bool)
+        ignored = torch.zeros_like(positive)
+        for at, (target, chained) in enumerate(targets):
+            positive[at, numbers[target]] = examples[at].routable
+            for n in chained - {target}:
+                ignored[at, numbers[n]] = True
+        return positive, ignored
 
     @staticmethod
     def label(example: Example, depth: int) -> tuple[int, tuple[tuple[int, int], ...]]:

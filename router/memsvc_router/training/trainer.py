@@ -128,32 +128,50 @@ class Trainer:
         return losses
 
     def _losses(self, step: Step, losses: Losses) -> Tensor:
+        """The step's total loss; its parts go to the log."""
         routed = self.step_number % self.options.routing_every == 0
-        network, documents = self.network, step.documents
         with torch.autocast("cpu", dtype=torch.bfloat16):
             with torch.set_grad_enabled(routed):
-                blocks = network.blocks(
-                    documents.batch.ids,
-                    documents.batch.mask,
-                    documents.chunk_of_token,
-                    documents.chunks,
-                )
-                asked = step.queries
-                seen = network.read(asked.ids, asked.mask, asked.types)
-                queries = network.queries(asked.ids, asked.mask, asked.types, seen)
-            with torch.autocast("cpu", enabled=False):  # bf16 scores tie
-                scores = queries.flatten(1).float() @ blocks.routing.flatten(1).float().T
-            best = document_max(scores, documents.document_of_chunk, step.positive.shape[1])
-            memory, slots, entries = self._memory(step, blocks.content, best.detach())
-            reads = step.reads
-            read = network.read(reads.batch.ids, reads.batch.mask, reads.batch.types)
-            start, end, found = network.point(
-                read,
-                reads.batch.mask,
-                memory[reads.question],
-                slots[reads.question],
-                entries[reads.question],
-            )
+                best, content = self._route(step)
+            start, end, found = self._read(step, best.detach(), content)
+        span, has = self._reading_losses(step, start, end, found)
+        losses.span, losses.found = float(span.detach()), float(has.detach())
+        total = span + has
+        if routed:
+            aux = routing_loss(best, step.positive, step.ignored, self.options.temperature)
+            losses.routing = float(aux.detach())
+            total = total + self.options.routing_weight * aux
+        return total
+
+    def _route(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Score every document of the step for every question: [B, N], and content per chunk."""
+        documents, asked = step.documents, step.queries
+        blocks = self.network.blocks(
+            documents.batch.ids,
+            documents.batch.mask,
+            documents.chunk_of_token,
+            documents.chunks,
+        )
+        seen = self.network.read(asked.ids, asked.mask, asked.types)
+        queries = self.network.queries(asked.ids, asked.mask, asked.types, seen)
+        with torch.autocast("cpu", enabled=False):  # bf16 scores tie
+            scores = queries.flatten(1).float() @ blocks.routing.flatten(1).float().T
+        best = document_max(scores, documents.document_of_chunk, step.positive.shape[1])
+        return best, blocks.content
+
+    def _read(self, step: Step, best: Tensor, content: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Start, end and found logits of every path, over the blocks its question routes to."""
+        memory, slots, entries = self._memory(step, content, best)
+        batch, of = step.reads.batch, step.reads.question
+        seen = self.network.read(batch.ids, batch.mask, batch.types)
+        return self.network.point(seen, batch.mask, memory[of], slots[of], entries[of])
+
+    @staticmethod
+    def _reading_losses(
+        step: Step, start: Tensor, end: Tensor, found: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Span loss per path that holds the answer; found loss per path that is known to or not."""
+        reads = step.reads
         blocked = ~reads.choosable
         spans = span_loss(
             start.masked_fill(blocked, -1e9),
@@ -162,18 +180,11 @@ class Trainer:
             reads.lasts,
         )
         holding = (reads.firsts[:, 0] >= 0).sum().clamp_min(1)
-        span = spans.sum() / holding
         known = reads.found >= 0
         has = nn.functional.binary_cross_entropy_with_logits(
             found[known], reads.found[known].float()
         )
-        losses.span, losses.found = float(span.detach()), float(has.detach())
-        total = span + has
-        if routed:
-            aux = routing_loss(best, step.positive, step.ignored, self.options.temperature)
-            losses.routing = float(aux.detach())
-            total = total + self.options.routing_weight * aux
-        return total
+        return spans.sum() / holding, has
 
     def _memory(self, step: Step, content: Tensor, best: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Blocks of each question's top documents: [B, M, ...], their slots, and real entries."""
