@@ -46,8 +46,8 @@ QUESTIONS = (
     Question("What is the boiling point of mercury?", None, (), "the bank holds nothing about it"),
 )
 FORGOTTEN = Question(
-    "What is the lowest point in Argentina?",
-    "Laguna del Carbón",
-    ("factbook-argentina-elevation",),
-    "its source will be deleted",
+    "What is the highest point of the country whose internet country code is .bo?",
+    "Nevado Sajama",
+    ("factbook-bolivia-internet-country-code", "factbook-bolivia-elevation"),
+    "the last of its sources will be deleted",
 )

@@ -128,10 +128,10 @@ class Demo:
         self.claim(not missing, f"not cited: {names}")
 
     def forget(self, question: Question, number: int) -> None:
-        """Ask, delete the source, ask again, and put the source back whatever happened."""
+        """Ask, delete the last source, ask again, and put it back whatever happened."""
         show_question(self.console, f"{number}.", question)
         self.check(question, self.ask(question))
-        (name,) = question.sources
+        name = question.sources[-1]
         self.client.delete_document(BANK, name)
         self.console.print(
             f"\n   [bold red]deleted[/] {self.titles[name]!r}; the same question again"
