@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from engine_support import BagModel, running
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
@@ -31,6 +30,7 @@ from memsvc.pagination import PageTokens
 from memsvc.server.app import Application
 from memsvc.server.services import Services
 from memsvc.telemetry import Metrics
+from tests.engine_support import BagModel, running
 
 BANK = "banks/b"
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import grpc
 import pytest
-from client_support import Record, reason, small_server, status
 from memsvc_client.cli import exits
 from memsvc_proto.v1 import memory_pb2
+
+from tests.client_support import Record, reason, small_server, status
 
 ROOT = Path(__file__).parent.parent
 

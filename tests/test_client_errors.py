@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-from client_support import Record, reason, small_server, status
 from google.rpc import error_details_pb2
 from memsvc_client import (
     AsyncMemoryClient,
@@ -24,6 +23,8 @@ from memsvc_client import (
     Unavailable,
     Unimplemented,
 )
+
+from tests.client_support import Record, reason, small_server, status
 
 
 @pytest.fixture

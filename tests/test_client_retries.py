@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from client_support import Record, small_server
 from memsvc_client import AsyncMemoryClient, MemoryClient, Unavailable
+
+from tests.client_support import Record, small_server
 
 
 @pytest.fixture

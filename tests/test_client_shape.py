@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from client_support import Record, small_server
 from hypothesis import given
 from hypothesis import strategies as st
 from memsvc_client import AsyncMemoryClient, InvalidArgument, MemoryClient, NewDocument
 from memsvc_client.names import bank_name, document_name, operation_name
 from memsvc_client.wire import MAX_INTEGER, to_scalars, to_struct
+
+from tests.client_support import Record, small_server
 
 SCALARS = (
     st.text()

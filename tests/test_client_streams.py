@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from client_support import Record, small_server
 from memsvc_client import (
     AlreadyExists,
     Answer,
@@ -24,6 +23,8 @@ from memsvc_client import (
 )
 from memsvc_client.transport import STREAM_CHARACTERS, STREAM_DOCUMENTS
 from memsvc_proto.v1 import memory_pb2
+
+from tests.client_support import Record, small_server
 
 NAMES = [f"banks/bank-{number}" for number in range(7)]
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_support import FACTS, Served, environment, serving, wait_for_model
 from memsvc_client import MemoryClient
 from memsvc_client.cli import exits
+
+from tests.e2e_support import FACTS, Served, environment, serving, wait_for_model
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from e2e_support import FACTS, Served, serving, wait_for_model
 from memsvc_client import (
     Aborted,
     AlreadyExists,
@@ -24,6 +23,8 @@ from memsvc_client import (
     NotFound,
     ResourceExhausted,
 )
+
+from tests.e2e_support import FACTS, Served, serving, wait_for_model
 
 _numbers = count()
 

@@ -31,7 +31,7 @@ def test_routing_keys_are_unit_vectors_per_router_layer() -> None:
 def test_chunk_spans_run_through_the_whole_text_in_order() -> None:
     long = DocumentText("Numbers", " ".join(f"word{n} is number {n}." for n in range(400)))
     block = default_model().encode([long])[0]
-    spans = block.tensors[SPANS]
+    spans = block.tensors[SPANS].astype(np.int64)
     assert len(spans) == len(block.tensors[CONTENT]) == len(block.tensors[ROUTING])
     assert spans[0, 0] == 0
     assert spans[-1].max() == len(long.text)

@@ -11,7 +11,8 @@ import grpc
 import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
 from memsvc_proto.v1 import bank_pb2, document_pb2
-from server_support import BANK, Served, refused, serving, struct
+
+from tests.server_support import BANK, Served, refused, serving, struct
 
 
 @pytest_asyncio.fixture

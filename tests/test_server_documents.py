@@ -15,7 +15,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from memsvc_proto.v1 import document_pb2
-from server_support import BANK, Served, item_refused, refused, serving, struct
+
+from tests.server_support import BANK, Served, item_refused, refused, serving, struct
 
 NEW = document_pb2.NewDocument
 _READY = document_pb2.Document.READY

@@ -9,13 +9,13 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from engine_support import BagModel, Switches
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from memsvc_proto.v1 import admin_pb2, admin_pb2_grpc, document_pb2, memory_pb2
-from server_support import BANK, refused, serving, stub
 
 from memsvc.server.app import SERVICE_NAMES
+from tests.engine_support import BagModel, Switches
+from tests.server_support import BANK, refused, serving, stub
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

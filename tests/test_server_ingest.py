@@ -9,9 +9,9 @@ from pathlib import Path
 import grpc
 import pytest_asyncio
 from memsvc_proto.v1 import bank_pb2, document_pb2
-from server_support import BANK, Served, item_refused, refused, serving
 
 from memsvc.server.ingest import BATCH_DOCUMENTS
+from tests.server_support import BANK, Served, item_refused, refused, serving
 
 _Message = document_pb2.IngestDocumentsRequest
 

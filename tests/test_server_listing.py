@@ -9,7 +9,8 @@ from typing import Any
 import grpc.aio
 import pytest_asyncio
 from memsvc_proto.v1 import document_pb2
-from server_support import BANK, Served, refused, serving, struct
+
+from tests.server_support import BANK, Served, refused, serving, struct
 
 NEW = document_pb2.NewDocument
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import grpc
 import pytest_asyncio
-from engine_support import BagModel, Switches
 from google.rpc import error_details_pb2
 from memsvc_proto.v1 import document_pb2, memory_pb2, operation_pb2
-from server_support import BANK, Served, refused, serving
+
+from tests.engine_support import BagModel, Switches
+from tests.server_support import BANK, Served, refused, serving
 
 _TEXTS = (
     "The red fox lives in the forest. It hunts mice at night.",

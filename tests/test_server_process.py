@@ -26,9 +26,9 @@ from memsvc_proto.v1 import (
     operation_pb2,
     operation_pb2_grpc,
 )
-from server_support import BANK, stub
 
 from memsvc.server.ingest import BATCH_DOCUMENTS
+from tests.server_support import BANK, stub
 
 _COMMAND = (sys.executable, "-m", "memsvc_client.cli", "serve")
 _READY = re.compile(r"memsvc ready on (127\.0\.0\.1:\d+)\n")

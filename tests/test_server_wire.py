@@ -14,16 +14,16 @@ from typing import Any
 import grpc.aio
 import pytest
 import pytest_asyncio
-from engine_support import BagModel
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from memsvc_proto.v1 import admin_pb2, bank_pb2, document_pb2, memory_pb2
-from server_support import BANK, Served, refused, serving
 
 from memsvc import errors, telemetry
 from memsvc.server import checks
 from memsvc.server.app import SERVICE_NAMES
+from tests.engine_support import BagModel
+from tests.server_support import BANK, Served, refused, serving
 
 _KEY = "0123456789abcdef"
 _SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -79,10 +79,10 @@ def path_input(
     question: Piece, windows: Sequence[tuple[Piece, int, int, Piece]], limit: int
 ) -> PathInput:
     """Build one path. A window is (text, first token, past-last token, title)."""
-    nowhere = (-1, 0, 0)
+    nowhere: tuple[int, int, int] = (-1, 0, 0)
     ask = question.ids[: limit // 4]
     ids, types = [CLS, *ask, SEP], [0] * (len(ask) + 2)
-    sources = [nowhere] * len(ids)
+    sources: list[tuple[int, int, int]] = [nowhere] * len(ids)
     for number, (text, first, last, title) in enumerate(windows):
         head = title.ids[:_TITLE_TOKENS]
         opening = [*head, SEP] if head else []

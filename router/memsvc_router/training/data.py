@@ -144,8 +144,9 @@ def mine_negatives(
     index.index(bm25s.tokenize(corpus, stopwords=stop, show_progress=False), show_progress=False)
     queries = bm25s.tokenize([q["question"] for q in asked], stopwords=stop, show_progress=False)
     ranked, _ = index.retrieve(queries, k=20, show_progress=False, n_threads=2)
-    mined = []
-    for row, numbers in zip(asked, ranked.tolist(), strict=True):
+    mined: list[list[int]] = []
+    found: list[list[int]] = ranked.tolist()
+    for row, numbers in zip(asked, found, strict=True):
         gold = {number[e] for e in row["evidence"] if e in number}
         answers = [a.lower() for a in row["answers"] if len(a) > 1]
         fair = [
