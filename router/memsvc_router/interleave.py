@@ -74,9 +74,11 @@ class Interleaver:
         """All rounds, a `Hop` after each. `read_last`: the last round is read too (to answer)."""
         state = self.state
         began = time.perf_counter()
-        query, state.question_tokens = self.reader.look()
-        state.forward_seconds += time.perf_counter() - began
-        state.first = state.last = self._find([Path()], query[None])
+        query = None
+        if self.retriever is None:
+            query, state.question_tokens = self.reader.look()
+            state.forward_seconds += time.perf_counter() - began
+        state.first = state.last = self._find([Path()], query)
         for index in range(self.options.max_hops):
             last = index + 1 == self.options.max_hops
             given = state.documents_read()
@@ -86,7 +88,8 @@ class Interleaver:
             if last or not readings or len(unsure) < len(readings):
                 return
             began = time.perf_counter()
-            state.last = self._find([r.path for r in unsure], np.stack([r.query for r in unsure]))
+            queries = np.concatenate([r.query for r in unsure])
+            state.last = self._find([r.path for r in unsure], queries)
 
     def _choose(self) -> list[Path]:
         """The best candidates that make a new set of documents, as paths to read."""
@@ -117,13 +120,15 @@ class Interleaver:
         state.readings += readings
         return readings
 
-    def _find(self, paths: Sequence[Path], queries: NDArray[np.float32]) -> list[Candidate]:
-        """Candidates from all paths, best path first; documents on their own path are left out."""
+    def _find(self, paths: Sequence[Path], queries: NDArray[np.float32] | None) -> list[Candidate]:
+        """Candidates from all paths, best path first; documents on their own path are left out.
+        A retriever searches by words and needs no queries."""
         most = self.options.k + max(len(p.handles) for p in paths)
         if self.retriever is not None:
             rows = [self._retrieve(path, most) for path in paths]
         else:
-            routes = self.view.route(queries.astype(np.float32), most)
+            assert queries is not None
+            routes = self.view.route(queries, most)
             columns = (routes.documents.tolist(), routes.scores.tolist(), routes.chunks.tolist())
             rows = [list(zip(*row, strict=True)) for row in zip(*columns, strict=True)]
         found = [

@@ -58,7 +58,10 @@ class Path:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one forward says of a path. `span`: (source, first, last character); `found`: logit."""
+    """What one forward says of a path.
+
+    `query`: where to look next [1, L, R]; `span`: (source, first, last character); `found`: logit.
+    """
 
     path: Path
     query: NDArray[np.float32]
@@ -102,10 +105,10 @@ class Reader:
         return found
 
     def look(self) -> tuple[NDArray[np.float32], int]:
-        """The routing query [L, R] of the question alone, and its tokens."""
+        """The routing query [1, L, R] of the question alone, and its tokens."""
         row = path_input(self.question, (), self.network.config.path_tokens)
         query, _ = self._backbone(pad([row.ids], [row.types]))
-        return query[0], len(row.ids)
+        return query, len(row.ids)
 
     def read(
         self, view: MemoryView, paths: Sequence[Path], seen: Sequence[Sequence[int]]
@@ -147,7 +150,7 @@ class Reader:
         for at, (path, row) in enumerate(zip(paths, rows, strict=True)):
             span, logprob = best_span(row, start[at], end[at])
             readings.append(
-                Reading(path, queries[at], span, logprob, float(found[at]), len(row.ids))
+                Reading(path, queries[at : at + 1], span, logprob, float(found[at]), len(row.ids))
             )
         return readings
 
