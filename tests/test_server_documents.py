@@ -30,9 +30,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Served]:
 
 
 def _stamp(year: int) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(datetime(year, 5, 1, 12, tzinfo=UTC))
-    return stamp
+    return Timestamp(seconds=int(datetime(year, 5, 1, 12, tzinfo=UTC).timestamp()))
 
 
 def _add(*documents: document_pb2.NewDocument, **fields: Any) -> document_pb2.AddDocumentsRequest:
