@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from memsvc_router.api import Done, Event, Hop
 from memsvc_storage import NewDocument
 
 from memsvc.engine import IndexedView, Overloaded
+from memsvc.engine.banks import Banks
 from tests.engine_support import PATIENCE, BagModel, Switches, add, answer, recalled, running
 
 
@@ -34,6 +37,28 @@ async def test_adds_deletes_and_questions_from_many_tasks(tmp_path: Path) -> Non
         page = await engine.list_operations("b", None, 1000)
         assert len(page.items) >= 64
         assert all(operation.finished for operation in page.items)
+
+
+async def test_a_finished_operation_can_be_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in = Banks.take_in
+
+    def slowly(*args: Any) -> None:
+        time.sleep(0.3)  # others ring the bell between the commit and the live bank
+        take_in(*args)
+
+    monkeypatch.setattr(Banks, "take_in", slowly)
+    async with running(tmp_path) as engine:
+        await engine.create_bank("b")
+        await add(engine, "b", "Crate one holds silver.")
+        assert await answer(engine, "b", "silver") == "Crate one holds silver."
+        added = await engine.add_documents("b", [NewDocument("Crate two holds gold.")])
+        waiting = asyncio.create_task(engine.wait_operation(added.operation.operation_id))
+        while not waiting.done():
+            engine._progress.ring()
+            await asyncio.sleep(0.01)
+        assert await answer(engine, "b", "gold") == "Crate two holds gold."
 
 
 async def test_a_large_ingest_goes_through_in_batches(tmp_path: Path) -> None:

@@ -197,6 +197,7 @@ class Engine(StoreVerbs):
             operation = await self.get_operation(operation_id)
             left = None if deadline is None else deadline - time.monotonic()
             if operation.finished:
+                await self._lane.settled()
                 return operation
             if left is not None and left <= 0:
                 health = self.health()

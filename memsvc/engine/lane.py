@@ -63,6 +63,7 @@ class EncoderLane:
         self._work = asyncio.Event()
         self._batches: asyncio.Queue[_Batch] = asyncio.Queue(maxsize=1)
         self._in_flight: dict[tuple[int, int], int] = {}  # (row, revision) -> characters
+        self._writing = asyncio.Lock()
         self.failures = 0
         """Failures in a row; 0 as soon as something was encoded and committed."""
         self.last_failure = ""
@@ -70,6 +71,11 @@ class EncoderLane:
     def notify(self) -> None:
         """There may be something to encode. Thread-safe."""
         self._loop.call_soon_threadsafe(self._work.set)
+
+    async def settled(self) -> None:
+        """Return once what the store calls READY by now has entered the live bank, too."""
+        async with self._writing:
+            return
 
     async def run(self, identity: Identity) -> None:
         """Encode what is pending, now and whenever notified, until cancelled."""
@@ -146,7 +152,8 @@ class EncoderLane:
             except ModelSick as error:
                 sick = error
         bank = batch.documents[0].bank
-        await self._in_thread(lambda: self._commit(bank, identity, outcome))
+        async with self._writing:
+            await self._in_thread(lambda: self._commit(bank, identity, outcome))
         if sick is not None:
             raise sick
         if outcome.encoded or len(batch.documents) == 1:
