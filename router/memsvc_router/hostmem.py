@@ -1,4 +1,4 @@
-"""Keep freed tensor memory in the process: page faults were two thirds of a training step.
+"""Keep freed tensor memory in the process, for training: fewer page faults (dev/LOG.md).
 
 glibc returns large blocks to the kernel at once and faults them in anew for the next batch.
 """
