@@ -45,7 +45,7 @@ def tiny_task() -> tuple[Collator, list[Example]]:
         Passages([piece([]) for _ in texts], texts), Limits(window=16, path=48, pool_size=8)
     )
     examples = [
-        Example(piece([110 + n]), (n,), True, ((4, 5),), ((n + 1) % 12,), True) for n in range(12)
+        Example(piece([110 + n]), (n,), ((4, 5),), ((n + 1) % 12,), True) for n in range(12)
     ]
     return collator, examples
 

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from memsvc_router.api import CONTENT, ROUTING, SPANS, DocumentText, EncodedDocument
 from memsvc_router.network import MemoryNetwork
-from memsvc_router.texts import Part, chunk_spans, pad, parts_of, tokenize
+from memsvc_router.texts import Piece, chunk_spans, pad, parts_of, tokenize
 
 _BATCH_TOKENS = 4096
 
@@ -48,7 +48,7 @@ def encode_documents(
     return found
 
 
-def _pool_all(network: MemoryNetwork, parts: Sequence[Part]) -> list[_Pooled]:
+def _pool_all(network: MemoryNetwork, parts: Sequence[Piece]) -> list[_Pooled]:
     """Blocks of every part, computed in batches of similar length."""
     order = sorted(range(len(parts)), key=lambda i: len(parts[i].ids))
     pooled: list[_Pooled] = [None] * len(parts)  # type: ignore[list-item]
@@ -68,7 +68,7 @@ def _pool_all(network: MemoryNetwork, parts: Sequence[Part]) -> list[_Pooled]:
 
 
 @torch.inference_mode()
-def _pool(network: MemoryNetwork, parts: Sequence[Part]) -> list[_Pooled]:
+def _pool(network: MemoryNetwork, parts: Sequence[Piece]) -> list[_Pooled]:
     batch = pad([p.ids for p in parts])
     chunk_of_token, counts = chunk_offsets([len(p.ids) for p in parts], network.config.pool_size)
     blocks = network.blocks(batch.ids, batch.mask, chunk_of_token, sum(counts))

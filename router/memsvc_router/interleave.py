@@ -63,11 +63,10 @@ class Interleaver:
         reader: Reader,
         view: MemoryView,
         options: AskOptions,
-        question: str,
         retriever: Retriever | None,
     ) -> None:
         self.reader, self.view, self.options = reader, view, options
-        self.question, self.retriever = question, retriever
+        self.retriever = retriever
         self.state = Gathering()
 
     def gather(self, read_last: bool) -> Iterator[Hop]:
@@ -141,7 +140,7 @@ class Interleaver:
 
     def _retrieve(self, path: Path, k: int) -> list[tuple[int, float, int]]:
         assert self.retriever is not None
-        words = " ".join([self.question, *(s.characters for s in path.sources)])
+        words = " ".join([self.reader.words, *(s.document.text for s in path.sources)])
         return [(handle, score, 0) for handle, score in self.retriever.retrieve(words, k)]
 
     def _hop(self, given: Sequence[int], readings: Sequence[Reading], began: float) -> Hop:

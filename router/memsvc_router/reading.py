@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from memsvc_router.api import MemoryView
+from memsvc_router.api import DocumentText, MemoryView
 from memsvc_router.network import Backbone, MemoryNetwork
 from memsvc_router.texts import Batch, PathInput, Piece, pad, path_input, tokenize
 
@@ -35,7 +35,7 @@ class Source:
     end: int
     title: Piece
     text: Piece
-    characters: str
+    document: DocumentText
     window: tuple[int, int]
 
 
@@ -76,6 +76,7 @@ class Reader:
 
     def __init__(self, network: MemoryNetwork, tokenizer: Tokenizer, question: str) -> None:
         self.network, self.tokenizer = network, tokenizer
+        self.words = question
         self.question = tokenize(tokenizer, [question])[0]
         if not self.question.ids:
             raise ValueError("question: must hold at least one word")
@@ -99,7 +100,7 @@ class Reader:
             found.append(
                 Source(
                     handle, float(scores[i]), int(chunks[i]), start, end,
-                    titles[i], pieces[i], texts[i].text, window,
+                    titles[i], pieces[i], texts[i], window,
                 )
             )  # fmt: skip
         return found

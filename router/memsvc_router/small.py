@@ -94,7 +94,7 @@ class SmallMemoryModel:
         if options.k < 1 or options.max_hops < 1:
             raise ValueError(f"k and max_hops must be at least 1, got {options}")
         reader = Reader(self.network, self.tokenizer, question)
-        return Interleaver(reader, view, options, question, retriever)
+        return Interleaver(reader, view, options, retriever)
 
     def _events(self, run: Interleaver, options: AskOptions, began: float) -> Iterator[Event]:
         yield from run.gather(read_last=True)
@@ -107,7 +107,7 @@ class SmallMemoryModel:
             return
         yield from _citations(run, best)
         number, first, last = best.span
-        answer = best.path.sources[number].characters[first:last]
+        answer = best.path.sources[number].document.text[first:last]
         for word in re.findall(r"\S+\s*", answer):
             yield Token(word)
         yield Done(answer, True, sure, _usage(run.state, began))
@@ -135,11 +135,13 @@ def _citations(run: Interleaver, best: Reading) -> Iterator[Citation]:
     order = [number, *(i for i in range(len(best.path.sources)) if i != number)]
     for i in order:
         source = best.path.sources[i]
+        # Read anew on purpose: the view refuses a document that was deleted or changed meanwhile.
+        title = run.view.texts([source.handle])[0].title
         start, end = (first, last) if i == number else (source.start, source.end)
         yield Citation(
             document_id=run.view.document_id(source.handle),
-            title=run.view.texts([source.handle])[0].title,
-            quote=source.characters[start:end],
+            title=title,
+            quote=source.document.text[start:end],
             start=start,
             end=end,
             chunk=source.chunk,

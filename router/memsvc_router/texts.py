@@ -19,15 +19,7 @@ _TITLE_TOKENS = 24
 
 @dataclass(frozen=True)
 class Piece:
-    """A tokenised text: ids and the character span of each token."""
-
-    ids: list[int]
-    spans: list[tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One encoder input: ids with markers; spans (-1, -1) for tokens not of the document's text."""
+    """A tokenised text: ids and the character span of each token, (-1, -1) for markers."""
 
     ids: list[int]
     spans: list[tuple[int, int]]
@@ -39,7 +31,7 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Piece]:
     return [Piece(list(e.ids), [(int(a), int(b)) for a, b in e.offsets]) for e in found]
 
 
-def parts_of(title: Piece, text: Piece, part_tokens: int) -> list[Part]:
+def parts_of(title: Piece, text: Piece, part_tokens: int) -> list[Piece]:
     """Split one document into encoder inputs of at most `part_tokens` tokens."""
     head = title.ids[:_TITLE_TOKENS]
     opening = [CLS, *head, SEP] if head else [CLS]
@@ -49,12 +41,12 @@ def parts_of(title: Piece, text: Piece, part_tokens: int) -> list[Part]:
     for at in range(0, max(len(text.ids), 1), room):
         ids, spans = text.ids[at : at + room], text.spans[at : at + room]
         found.append(
-            Part([*opening, *ids, SEP], [outside] * len(opening) + list(spans) + [outside])
+            Piece([*opening, *ids, SEP], [outside] * len(opening) + list(spans) + [outside])
         )
     return found
 
 
-def chunk_spans(part: Part, pool_size: int) -> list[tuple[int, int]]:
+def chunk_spans(part: Piece, pool_size: int) -> list[tuple[int, int]]:
     """Character span of each chunk of a part; markers alone borrow their neighbour's end."""
     found: list[tuple[int, int]] = []
     for at in range(0, len(part.ids), pool_size):
@@ -72,7 +64,6 @@ class PathInput:
     ids: list[int]
     types: list[int]
     sources: list[tuple[int, int, int]]
-    question_tokens: int
 
 
 def path_input(
@@ -91,7 +82,7 @@ def path_input(
         sources += [nowhere] * len(opening)
         sources += [(number, a, b) for a, b in text.spans[first:last]] + [nowhere]
     types += [1] * (len(ids) - len(types))
-    return PathInput(ids[:limit], types[:limit], sources[:limit], len(ask))
+    return PathInput(ids[:limit], types[:limit], sources[:limit])
 
 
 @dataclass(frozen=True)

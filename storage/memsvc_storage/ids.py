@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import threading
 import time
@@ -30,8 +29,3 @@ def sortable_id() -> str:
 def new_etag() -> str:
     """A random name of one version of a resource; says nothing about its content."""
     return secrets.token_hex(8)
-
-
-def is_segment_name(name: str) -> bool:
-    """Whether a file's stem can be one that we gave to a segment."""
-    return re.fullmatch(r"[0-9a-f]{32}", name) is not None

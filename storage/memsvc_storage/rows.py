@@ -13,7 +13,6 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from memsvc_storage.errors import StorageError
@@ -25,7 +24,6 @@ OperationKind: TypeAlias = Literal["ENCODE", "COMPACT", "REENCODE"]
 OperationState: TypeAlias = Literal["PENDING", "RUNNING", "DONE", "FAILED", "CANCELLED"]
 Encoded: TypeAlias = tuple[int, int, Mapping[str, NDArray[Any]], int]
 """(row_id, revision, tensors with one row per chunk, tokens)."""
-Array: TypeAlias = NDArray[np.generic]
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ import torch
 from memsvc_kernels import chunk_offsets
 from torch import Tensor
 
-from memsvc_router.texts import Batch, Part, PathInput, Piece, pad, parts_of, path_input
+from memsvc_router.texts import Batch, PathInput, Piece, pad, parts_of, path_input
 from memsvc_router.training.data import Example, Passages
 
 _SPANS = 8
@@ -150,7 +150,7 @@ class Collator:
 
     def documents(self, order: dict[int, tuple[int, int]]) -> DocumentBatch:
         """Encode-ready documents in the order given."""
-        parts: list[Part] = []
+        parts: list[Piece] = []
         for n, (first, last) in order.items():
             text = self.passages.texts[n]
             cut = Piece(text.ids[first:last], text.spans[first:last])

@@ -30,7 +30,6 @@ class Example:
 
     question: Piece
     chain: tuple[int, ...]
-    ordered: bool
     spans: tuple[tuple[int, int], ...]
     negatives: tuple[int, ...]
     routable: bool
@@ -123,7 +122,6 @@ def _example(
     return Example(
         question=question,
         chain=tuple(chain),
-        ordered=bool(row.get("chain")),
         spans=spans,
         negatives=tuple(worse),
         routable=bool(row.get("router_ok")),
