@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from memsvc_router.api import (
-    CONTENT,
     ROUTING,
     SPANS,
     AskOptions,
@@ -27,14 +26,17 @@ from memsvc_router.api import (
     Done,
     EncodedDocument,
     Event,
+    Footprint,
     Hit,
     Hop,
     Identity,
     MemoryView,
     Recall,
     Retriever,
+    Step,
     Token,
     Usage,
+    content_name,
 )
 from memsvc_storage import Document, NewDocument
 from numpy.typing import NDArray
@@ -92,6 +94,18 @@ class BagModel:
     def identity(self) -> Identity:
         return Identity("bag", "0", "words", "{title} {text}", self._pool, "float16", (0, 1))
 
+    @property
+    def footprint(self) -> Footprint:
+        keys = LAYERS * WIDTH
+        return Footprint(self._pool, 0, 4 * keys, 2 * 8 + 2 * keys + 8, 2 * 8)
+
+    @property
+    def top_k(self) -> int:
+        return 16
+
+    def run(self, steps: Sequence[Step]) -> None:
+        assert not steps
+
     def count_tokens(self, text: str) -> int:
         return len(re.findall(r"\w+|[^\w\s]|\n", text))
 
@@ -112,9 +126,9 @@ class BagModel:
         title = words(document.title)
         keys = [_bag(title + words(" ".join(m.group() for m in group))) for group in groups]
         spans = [(g[0].start(), g[-1].end()) if g else (0, len(document.text)) for g in groups]
-        content = np.stack(keys)[:, :, None, None, :4].repeat(2, axis=2)
+        content = np.stack(keys)[:, 0, None, None, :4].repeat(2, axis=1)
         tensors: dict[str, NDArray[Any]] = {
-            CONTENT: content.astype(np.float16),
+            content_name(0): content.astype(np.float16),
             ROUTING: np.stack(keys).astype(np.float16),
             SPANS: np.array(spans, np.int32),
         }
@@ -130,7 +144,7 @@ class BagModel:
         if not question.strip():
             raise ValueError("question is empty")
         started = time.perf_counter()
-        found = self._routed(view, question, options.k, retriever)
+        found = self._routed(view, question, options.k or self.top_k, retriever)
         view.content([handle for handle, _, _ in found])
         hits = []
         for handle, score, chunk in found:
@@ -157,7 +171,7 @@ class BagModel:
         options: AskOptions,
         retriever: Retriever | None = None,
     ) -> Iterator[Event]:
-        found = self._routed(view, question, options.k, retriever)
+        found = self._routed(view, question, options.k or self.top_k, retriever)
         recall = self.recall(view, question, options, retriever)
         self.switches.events += 1
         yield recall.hops[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from memsvc_router.api import CONTENT, ROUTING, SPANS, DocumentText, MemoryModel
+from memsvc_router.api import ROUTING, SPANS, DocumentText, MemoryModel, content_name
 
 from tests.router_support import TOWNS, default_model
 
@@ -16,7 +16,10 @@ def test_blocks_do_not_depend_on_what_shares_the_batch() -> None:
         alone = model.encode([text])[0]
         assert alone.tokens == block.tokens
         np.testing.assert_array_equal(alone.tensors[SPANS], block.tensors[SPANS])
-        for name, bound in ((ROUTING, 0.02), (CONTENT, 0.15)):  # bf16 kernels differ by shape
+        for name, bound in (
+            (ROUTING, 0.02),
+            (content_name(0), 0.15),
+        ):  # bf16 kernels differ by shape
             a = alone.tensors[name].astype(np.float32)
             b = block.tensors[name].astype(np.float32)
             assert np.abs(a - b).max() <= bound
@@ -32,7 +35,7 @@ def test_chunk_spans_run_through_the_whole_text_in_order() -> None:
     long = DocumentText("Numbers", " ".join(f"word{n} is number {n}." for n in range(400)))
     block = default_model().encode([long])[0]
     spans = block.tensors[SPANS].astype(np.int64)
-    assert len(spans) == len(block.tensors[CONTENT]) == len(block.tensors[ROUTING])
+    assert len(spans) == len(block.tensors[content_name(0)]) == len(block.tensors[ROUTING])
     assert spans[0, 0] == 0
     assert spans[-1].max() == len(long.text)
     assert (spans[:, 1] >= spans[:, 0]).all()

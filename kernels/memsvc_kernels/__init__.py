@@ -5,7 +5,7 @@ Knows tensors only, never models or files.
 
 from memsvc_kernels.attention import attend
 from memsvc_kernels.pooling import chunk_mean, chunk_offsets
-from memsvc_kernels.routing import collapse_queries, document_max, route, top_documents
+from memsvc_kernels.routing import collapse_queries, document_max, route, route_layer, top_documents
 
 __all__ = [
     "attend",
@@ -14,5 +14,6 @@ __all__ = [
     "collapse_queries",
     "document_max",
     "route",
+    "route_layer",
     "top_documents",
 ]

@@ -6,12 +6,15 @@ that the outcome never depends on segment boundaries. Knows nothing of banks, mo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_TILE = 65536  # chunks per pass: bounds the score buffer of a large bank
+_TILE = 65536  # chunks per pass: bounds the keys that are widened at a time
+_SCORES = 1 << 24  # scores per pass of one query: 64 MB
 
 
 def collapse_queries(queries: Tensor, groups: int) -> Tensor:
@@ -58,18 +61,64 @@ def route(
         raise ValueError(
             f"k={k}, queries {queries.shape}, keys {keys.shape}, documents {chunk_document.shape}"
         )
+    scores = np.empty((m, len(keys)), np.float32)
+    for at, tile in _tiles(keys):
+        np.matmul(queries, tile.T, out=scores[:, at : at + len(tile)])
+    return _rank(scores, chunk_document, allowed, k, "max")
+
+
+def route_layer(
+    queries: NDArray[np.float32],
+    keys: NDArray[np.floating],
+    chunk_document: NDArray[np.integer],
+    allowed: NDArray[np.bool_] | None,
+    k: int,
+    query_reduce: str = "max",
+    chunk_reduce: str = "max",
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Route one query of M tokens by one router layer (MSA §2): a chunk's score for a token is the
+    best of the token's J rows, then `max` or `mean` over tokens, then over a document's chunks.
+
+    queries fp32 [M, J, W]; the rest and the result (of one row) as in `route`.
+    Raises ValueError on a negative k, no tokens, or shapes that do not agree.
+    """
+    m, rows, width = queries.shape
+    if k < 1 or m < 1 or (len(keys) and keys.shape[1] != width) or len(keys) != len(chunk_document):
+        raise ValueError(
+            f"k={k}, queries {queries.shape}, keys {keys.shape}, documents {chunk_document.shape}"
+        )
+    flat = queries.reshape(m * rows, width)
+    scores = np.empty((1, len(keys)), np.float32)
+    for at, tile in _tiles(keys, most=_SCORES // (m * rows)):
+        by_token = (tile @ flat.T).reshape(len(tile), m, rows).max(axis=2)
+        reduced = by_token.max(axis=1) if query_reduce == "max" else by_token.mean(axis=1)
+        scores[0, at : at + len(tile)] = reduced
+    return _rank(scores, chunk_document, allowed, k, chunk_reduce)
+
+
+def _rank(
+    flat: NDArray[np.float32],
+    chunk_document: NDArray[np.integer],
+    allowed: NDArray[np.bool_] | None,
+    k: int,
+    chunk_reduce: str,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """From chunk scores [M, C] to the k best documents of each row, as `route` returns them."""
+    m = len(flat)
     documents = np.full((m, k), -1, np.int64)
     scores = np.full((m, k), -np.inf, np.float32)
     chunks = np.full((m, k), -1, np.int64)
-    if len(keys) == 0 or m == 0:
+    if flat.size == 0:
         return documents, scores, chunks
     starts = np.flatnonzero(np.diff(chunk_document, prepend=chunk_document[0] - 1))
     numbers = chunk_document[starts]
-    flat = _scan(queries, keys)
-    best = np.maximum.reduceat(flat, starts, axis=1)
+    ends = np.append(starts[1:], flat.shape[1])
+    if chunk_reduce == "max":
+        best = np.maximum.reduceat(flat, starts, axis=1)
+    else:
+        best = np.add.reduceat(flat, starts, axis=1) / (ends - starts).astype(np.float32)
     if allowed is not None:
         best[:, ~allowed[numbers]] = -np.inf
-    ends = np.append(starts[1:], len(keys))
     for row in range(m):
         order = _best(best[row], k)
         n = len(order)
@@ -78,13 +127,13 @@ def route(
     return documents, scores, chunks
 
 
-def _scan(queries: NDArray[np.float32], keys: NDArray[np.floating]) -> NDArray[np.float32]:
-    """All chunk scores [M, C] in fp32, tile by tile (fp16 keys are widened one tile at a time)."""
-    out = np.empty((len(queries), len(keys)), np.float32)
-    for at in range(0, len(keys), _TILE):
-        tile = keys[at : at + _TILE].astype(np.float32, copy=False)
-        np.matmul(queries, tile.T, out=out[:, at : at + _TILE])
-    return out
+def _tiles(
+    keys: NDArray[np.floating], most: int = _TILE
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Keys [C, W] in fp32, tile by tile (narrower keys are widened one tile at a time)."""
+    size = max(1, min(most, _TILE))
+    for at in range(0, len(keys), size):
+        yield at, keys[at : at + size].astype(np.float32, copy=False)
 
 
 def _best(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:

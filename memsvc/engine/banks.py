@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from memsvc_router.api import CONTENT, ROUTING, SPANS, DocumentText
+from memsvc_router.api import ROUTING, SPANS, DocumentText, content_name
 from memsvc_storage import BankNotFound, BlockGone, BlockRow, CorruptBlock, Document, Store
 from numpy.typing import NDArray
 
@@ -117,12 +117,15 @@ class Banks:
         self.align(name, row_ids)
         self._on_requeue()
 
-    def content(self, name: str, blocks: Sequence[BlockRow]) -> list[NDArray[np.float16]]:
-        """Verified content of blocks, in order. Raises DocumentsLost."""
-        read = self._read(name, blocks, (CONTENT,))
+    def content(
+        self, name: str, blocks: Sequence[BlockRow], layer: int
+    ) -> list[NDArray[np.floating]]:
+        """Verified content of blocks in one memory layer, in order. Raises DocumentsLost."""
+        tensor = content_name(layer)
+        read = self._read(name, blocks, (tensor,))
         if len(read) < len({b.row_id for b in blocks}):
             raise DocumentsLost
-        return [read[b.row_id][1][CONTENT] for b in blocks]
+        return [read[b.row_id][1][tensor] for b in blocks]
 
     def texts(self, name: str, blocks: Sequence[BlockRow]) -> list[DocumentText]:
         """Texts of exactly the revisions that the blocks are of, in order. Raises DocumentsLost."""
@@ -148,7 +151,7 @@ class Banks:
             facts = self._facts(live.name, list(read))
             live.add(
                 [
-                    LiveDocument(now, block, _flat(tensors[ROUTING]), tensors[SPANS])
+                    LiveDocument(now, block, tensors[ROUTING], tensors[SPANS])
                     for row_id, (block, tensors) in read.items()
                     if (now := facts.get(row_id)) is not None
                     and now.state == "READY"
@@ -193,8 +196,3 @@ class Banks:
             entry = self._entries.get(name)
             if entry is not None:
                 entry.live.move([now])
-
-
-def _flat(routing: NDArray[np.floating]) -> NDArray[np.floating]:
-    """[C, L, R] -> [C, L·R]."""
-    return routing.reshape(len(routing), -1)

@@ -11,7 +11,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
-from memsvc_router.api import CONTENT, ROUTING, SPANS, DocumentText, EncodedDocument
+from memsvc_router.api import (
+    ROUTING,
+    SPANS,
+    DocumentText,
+    EncodedDocument,
+    content_name,
+    is_content,
+)
 from memsvc_storage import Document
 
 from memsvc.engine.errors import EngineError
@@ -47,7 +54,7 @@ def cut(documents: Sequence[Document], slice_chars: int) -> list[list[Document]]
 
 
 def submit(owner: ModelOwner, documents: Sequence[Document]) -> Future[list[EncodedDocument]]:
-    texts = [DocumentText(d.title, d.text) for d in documents]
+    texts = [DocumentText(d.title, d.text, d.document_id) for d in documents]
     return owner.encode(lambda model: model.encode(texts))
 
 
@@ -104,11 +111,11 @@ def _sort(documents: Sequence[Document], encoded: list[EncodedDocument], outcome
 
 def _check(block: EncodedDocument) -> None:
     """One key that is not a number would win or lose every comparison: never let it in."""
-    for name in (CONTENT, ROUTING, SPANS):
+    for name in (content_name(0), ROUTING, SPANS):
         if name not in block.tensors:
             raise ValueError(f"the block has no {name}")
-    for name in (CONTENT, ROUTING):
-        if not np.isfinite(block.tensors[name]).all():
+    for name, values in block.tensors.items():
+        if (name == ROUTING or is_content(name)) and not np.isfinite(values).all():
             raise ValueError(f"the block's {name} is not finite")
 
 

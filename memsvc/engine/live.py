@@ -2,7 +2,8 @@
 
 Documents have slots, numbered upwards and never reused; a slot is a view's handle. Snapshots keep
 the arrays of their moment: adding appends beyond them, discarding flips a flag that they copied.
-Knows nothing of stores, models or questions.  Legend: C chunks, N slots, W = L·R routing width.
+Knows nothing of stores, models or questions.  Legend: C chunks, N slots, L router layers,
+R routing width.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _REPACK_SLOTS = 1024  # fewer dead slots than this are not worth copying the key
 
 @dataclass(frozen=True)
 class LiveDocument:
-    """What the live bank takes in of one document. `keys` [C, W], `spans` [C, 2]."""
+    """What the live bank takes in of one document. `keys` [C, L, R], `spans` [C, 2]."""
 
     facts: Document
     block: BlockRow
@@ -59,8 +60,8 @@ class _Growing(Generic[S]):
 class Columns:
     """The columns behind one numbering of slots. Chunks of a slot are contiguous and ascending."""
 
-    def __init__(self, width: int) -> None:
-        self.keys = _Growing(np.float32, (width,))  # [C, W]
+    def __init__(self, width: tuple[int, ...]) -> None:
+        self.keys = _Growing(np.float32, width)  # [C, L, R]
         self.chunk_slot = _Growing(np.int64)  # [C]
         self.spans = _Growing(np.int32, (2,))  # [C, 2]
         self.first_chunk = _Growing(np.int64)  # [N]
@@ -90,7 +91,7 @@ class Columns:
         chunk_slot = self.chunk_slot.rows
         kept = alive[chunk_slot]
         counts = self.chunks.rows[slots]
-        copy = Columns(self.keys.rows.shape[1])
+        copy = Columns(self.keys.rows.shape[1:])
         copy.keys.extend(self.keys.rows[kept])
         copy.spans.extend(self.spans.rows[kept])
         copy.chunk_slot.extend(np.repeat(np.arange(len(slots)), counts))
@@ -109,7 +110,7 @@ class Snapshot:
 
     columns: Columns
     allowed: NDArray[np.bool_]  # [N]
-    keys: NDArray[np.float32]  # [C, W]
+    keys: NDArray[np.float32]  # [C, L, R]
     chunk_slot: NDArray[np.int64]  # [C]
 
 
@@ -139,7 +140,7 @@ class LiveBank:
         with self._lock:
             self._discard(d.facts.row_id for d in documents)
             if self._columns is None:
-                self._columns = Columns(documents[0].keys.shape[1])
+                self._columns = Columns(documents[0].keys.shape[1:])
             first = len(self._columns.facts)
             self._columns.append(documents)
             for slot, document in enumerate(documents, first):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from memsvc_kernels import route
-from memsvc_router.api import DocumentText, Routes
+from memsvc_kernels import route, route_layer
+from memsvc_router.api import DocumentText, RouteRule, Routes
 from memsvc_storage import BlockRow
 from numpy.typing import NDArray
 
@@ -38,16 +38,36 @@ class BankView:
         """Route [M, L, R] queries, whose layers the model has weighed."""
         shot = self._snapshot
         if shot is None:
-            shape = (len(queries), k)
-            nothing = np.full(shape, -1, np.int64)
-            return Routes(nothing, np.full(shape, -np.inf, np.float32), nothing)
+            return _nothing(len(queries), k)
+        keys = shot.keys.reshape(len(shot.keys), -1)
         collapsed = queries.reshape(len(queries), -1)
-        documents, scores, chunks = route(collapsed, shot.keys, shot.chunk_slot, self._allowed, k)
-        first = shot.columns.first_chunk.rows[documents]  # -1 reads the last one; masked below
+        return self._counted(*route(collapsed, keys, shot.chunk_slot, self._allowed, k))
+
+    def route_layer(
+        self, layer: int, queries: NDArray[np.float32], k: int, rule: RouteRule
+    ) -> Routes:
+        """Route one query [M, J, R] by one router layer."""
+        shot = self._snapshot
+        if shot is None:
+            return _nothing(1, k)
+        keys = shot.keys[:, layer]
+        allowed = self._allowed
+        return self._counted(
+            *route_layer(queries, keys, shot.chunk_slot, allowed, k, rule.query, rule.chunk)
+        )
+
+    def _counted(
+        self,
+        documents: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        chunks: NDArray[np.int64],
+    ) -> Routes:
+        """Chunks counted within their documents."""
+        first = self._columns.first_chunk.rows[documents]  # -1 reads the last one; masked below
         return Routes(documents, scores, np.where(documents < 0, -1, chunks - first))
 
-    def content(self, handles: Sequence[int]) -> list[NDArray[np.float16]]:
-        return self._banks.content(self._bank, self._blocks(handles))
+    def content(self, handles: Sequence[int], layer: int = 0) -> list[NDArray[np.floating]]:
+        return self._banks.content(self._bank, self._blocks(handles), layer)
 
     def spans(self, handle: int) -> NDArray[np.int32]:
         columns = self._columns
@@ -82,3 +102,8 @@ class BankView:
     def _blocks(self, handles: Sequence[int]) -> list[BlockRow]:
         # Looked up at the time of reading: compaction may have moved them since the snapshot.
         return [self._columns.blocks[handle] for handle in handles] if handles else []
+
+
+def _nothing(rows: int, k: int) -> Routes:
+    nothing = np.full((rows, k), -1, np.int64)
+    return Routes(nothing, np.full((rows, k), -np.inf, np.float32), nothing)

@@ -9,13 +9,40 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-CONTENT, ROUTING, SPANS = "content", "routing", "spans"
+from memsvc_router.events import (
+    AskOptions,
+    Citation,
+    Done,
+    Event,
+    Hit,
+    Hop,
+    LayerRoute,
+    Path,
+    Recall,
+    Sampling,
+    Step,
+    Token,
+    Usage,
+)
+
+ROUTING, SPANS = "routing", "spans"
+_CONTENT = "content"
+
+
+def content_name(layer: int) -> str:
+    """The tensor that holds the content of the `layer`-th memory layer (counted from 0)."""
+    return f"{_CONTENT}.{layer}"
+
+
+def is_content(name: str) -> bool:
+    """Whether a block's tensor of this name holds content."""
+    return name.startswith(_CONTENT)
 
 
 @dataclass(frozen=True)
@@ -29,6 +56,7 @@ class Identity:
     pool_size: int
     dtype: str
     router_layers: tuple[int, ...]
+    block_format: int = 2  # 2: content by layer
 
     @property
     def digest(self) -> str:
@@ -39,18 +67,23 @@ class Identity:
 
 @dataclass(frozen=True)
 class DocumentText:
-    """The original text of a document: what is encoded, read and cited."""
+    """The original text of a document: what is encoded, read and cited.
+
+    `document_id` is for models that write a reference into the block (MSA §4); others ignore it.
+    """
 
     title: str
     text: str
+    document_id: str = ""
 
 
 @dataclass(frozen=True)
 class EncodedDocument:
     """The compressed memory of one document.
 
-    `tensors` hold one row per chunk: `content` float16 [C, L, 2, G, D] (keys, then values),
-    `routing` float16 [C, L, R], `spans` int32 [C, 2] (character offsets into the text).
+    `tensors` hold one row per chunk: for each memory layer `content.{layer}` [C, 2, G, D] (keys,
+    then values), `routing` [C, L, R], `spans` int32 [C, 2] (character offsets into the text).
+    Floats are in the model's own precision: float16, bfloat16 (ml_dtypes) or float32.
     """
 
     tensors: Mapping[str, NDArray[np.generic]]
@@ -64,6 +97,15 @@ class Routes:
     documents: NDArray[np.int64]  # [M, k] handles
     scores: NDArray[np.float32]  # [M, k]
     chunks: NDArray[np.int64]  # [M, k] the winning chunk, counted within its document
+
+
+@dataclass(frozen=True)
+class RouteRule:
+    """How the scores of one router layer are reduced (MSA §2): over the query's tokens, and over
+    the chunks of a document. (Over heads: see `MemoryView.route_layer`.)"""
+
+    query: Literal["max", "mean"] = "max"
+    chunk: Literal["max", "mean"] = "max"
 
 
 class MemoryView(Protocol):
@@ -81,8 +123,19 @@ class MemoryView(Protocol):
         with a chunk's routing keys (the model has weighed the layers), the best chunk counts."""
         ...
 
-    def content(self, handles: Sequence[int]) -> list[NDArray[np.float16]]:
-        """The content blocks [C, L, 2, G, D] of some documents (verified against their CRC)."""
+    def route_layer(
+        self, layer: int, queries: NDArray[np.float32], k: int, rule: RouteRule
+    ) -> Routes:
+        """Route one query of M tokens by the keys of the `layer`-th router layer alone.
+
+        queries [M, J, R]: a chunk's score for a token is its best inner product with the token's
+        J rows (one where heads are collapsed to their mean, one per head for the best head).
+        Returns `Routes` with one row. Equal scores: the document added first.
+        """
+        ...
+
+    def content(self, handles: Sequence[int], layer: int = 0) -> list[NDArray[np.floating]]:
+        """Content [C, 2, G, D] of documents in the `layer`-th memory layer, CRC verified."""
         ...
 
     def spans(self, handle: int) -> NDArray[np.int32]:
@@ -99,96 +152,18 @@ class MemoryView(Protocol):
 
 
 @dataclass(frozen=True)
-class AskOptions:
-    """Budgets of one question. `k`: documents routed to; `max_hops`: rounds of routing;
-    `max_documents`: texts read in all; `min_confidence`: below it the answer is "not in memory"."""
+class Footprint:
+    """What a chunk of `pool_size` tokens costs: bytes of routing keys in memory, of content, keys
+    and spans on disk, and of the content alone, which is what a question reads of its documents.
 
-    k: int = 16
-    max_hops: int = 2
-    max_documents: int = 12
-    min_confidence: float | None = None  # None: the model's own threshold
+    `overhead_tokens` are those that each document adds to its text.
+    """
 
-
-@dataclass(frozen=True)
-class Hit:
-    """A document that was routed to. `start`/`end`: the winning chunk's characters in its text."""
-
-    document_id: str
-    score: float
-    chunk: int
-    start: int
-    end: int
-    hop: int
-    read: bool = False
-
-
-@dataclass(frozen=True)
-class Hop:
-    """One round: documents in the question already, what was routed to, what was read."""
-
-    index: int
-    given: tuple[str, ...]
-    routed: tuple[Hit, ...]
-    read: tuple[str, ...]
-    milliseconds: float
-
-
-@dataclass(frozen=True)
-class Citation:
-    """A verbatim source. `start`/`end` are character offsets of `quote` in the document's text."""
-
-    document_id: str
-    title: str
-    quote: str
-    start: int
-    end: int
-    chunk: int
-    score: float
-    hop: int
-    layer: int
-
-
-@dataclass(frozen=True)
-class Token:
-    """A piece of the answer, in order."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What the answer cost. Tokens are the model's own; milliseconds are wall time."""
-
-    question_tokens: int = 0
-    read_tokens: int = 0
-    documents_read: int = 0
-    hops: int = 0
-    forward_ms: float = 0.0
-    total_ms: float = 0.0
-
-
-@dataclass(frozen=True)
-class Done:
-    """The end of an answer. `found` is False when memory holds no answer (then `answer` is "")."""
-
-    answer: str
-    found: bool
-    confidence: float
-    usage: Usage = field(default_factory=Usage)
-
-
-Event = Hop | Citation | Token | Done
-Path = Literal["msa", "rag", "bm25"]
-
-
-@dataclass(frozen=True)
-class Recall:
-    """The answer to "which documents?". With several hops: documents read first, in the order of
-    reading, then the last routed by score."""
-
-    hits: tuple[Hit, ...]
-    hops: tuple[Hop, ...]
-    usage: Usage
+    pool_size: int
+    overhead_tokens: int
+    near_chunk_bytes: int
+    far_chunk_bytes: int
+    content_chunk_bytes: int
 
 
 class Retriever(Protocol):
@@ -206,6 +181,14 @@ class MemoryModel(Protocol):
 
     @property
     def identity(self) -> Identity: ...
+
+    @property
+    def footprint(self) -> Footprint: ...
+
+    @property
+    def top_k(self) -> int:
+        """Documents routed to where `AskOptions.k` is None."""
+        ...
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, without special tokens."""
@@ -231,6 +214,44 @@ class MemoryModel(Protocol):
         question: str,
         options: AskOptions,
         retriever: Retriever | None = None,
-    ) -> Iterator[Event]:
-        """Answer a question: Hop…, Citation…, Token…, Done. Raises ValueError if it is empty."""
+    ) -> Iterator[Event | Step]:
+        """Answer a question: Hop…, Citation…, Token…, Done, with `Step`s to run in between.
+
+        Raises ValueError if the question is empty. Closing the iterator frees what it holds.
+        """
         ...
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Do the forwards of all steps as one batch. A step that fails raises in its own question,
+        when that goes on; the others are not touched by it."""
+        ...
+
+
+__all__ = [
+    "ROUTING",
+    "SPANS",
+    "AskOptions",
+    "Citation",
+    "DocumentText",
+    "Done",
+    "EncodedDocument",
+    "Event",
+    "Footprint",
+    "Hit",
+    "Hop",
+    "Identity",
+    "LayerRoute",
+    "MemoryModel",
+    "MemoryView",
+    "Path",
+    "Recall",
+    "Retriever",
+    "RouteRule",
+    "Routes",
+    "Sampling",
+    "Step",
+    "Token",
+    "Usage",
+    "content_name",
+    "is_content",
+]

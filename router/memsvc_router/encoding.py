@@ -10,7 +10,7 @@ from memsvc_kernels import chunk_offsets
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from memsvc_router.api import CONTENT, ROUTING, SPANS, DocumentText, EncodedDocument
+from memsvc_router.api import ROUTING, SPANS, DocumentText, EncodedDocument, content_name
 from memsvc_router.network import MemoryNetwork
 from memsvc_router.texts import Piece, chunk_spans, pad, parts_of, tokenize
 
@@ -38,7 +38,7 @@ def encode_documents(
         found.append(
             EncodedDocument(
                 tensors={
-                    CONTENT: np.concatenate([content for content, _ in mine]),
+                    **_by_layer(np.concatenate([content for content, _ in mine])),
                     ROUTING: np.concatenate([routing for _, routing in mine]),
                     SPANS: np.asarray(spans, np.int32).reshape(-1, 2),
                 },
@@ -46,6 +46,12 @@ def encode_documents(
             )
         )
     return found
+
+
+def _by_layer(content: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:
+    """Content [C, L, 2, G, D] as one tensor for each memory layer."""
+    layers = content.shape[1]
+    return {content_name(i): np.ascontiguousarray(content[:, i]) for i in range(layers)}
 
 
 def _pool_all(network: MemoryNetwork, parts: Sequence[Piece]) -> list[_Pooled]:

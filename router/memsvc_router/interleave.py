@@ -63,9 +63,10 @@ class Interleaver:
         reader: Reader,
         view: MemoryView,
         options: AskOptions,
+        k: int,
         retriever: Retriever | None,
     ) -> None:
-        self.reader, self.view, self.options = reader, view, options
+        self.reader, self.view, self.options, self.k = reader, view, options, k
         self.retriever = retriever
         self.state = Gathering()
 
@@ -122,7 +123,7 @@ class Interleaver:
     def _find(self, paths: Sequence[Path], queries: NDArray[np.float32] | None) -> list[Candidate]:
         """Candidates from all paths, best path first; documents on their own path are left out.
         A retriever searches by words and needs no queries."""
-        most = self.options.k + max(len(p.handles) for p in paths)
+        most = self.k + max(len(p.handles) for p in paths)
         if self.retriever is not None:
             rows = [self._retrieve(path, most) for path in paths]
         else:
@@ -163,7 +164,7 @@ class Interleaver:
         for candidate in candidates:
             best.setdefault(candidate.handle, candidate)
         found = []
-        for handle, one in list(best.items())[: self.options.k]:
+        for handle, one in list(best.items())[: self.k]:
             spans = self.view.spans(handle)
             start, end = (int(x) for x in spans[min(max(one.chunk, 0), len(spans) - 1)])
             name = self.view.document_id(handle)

@@ -6,12 +6,21 @@ Knows blocks and texts, not where they rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
-from memsvc_kernels import route
+from memsvc_kernels import route, route_layer
 from numpy.typing import NDArray
 
-from memsvc_router.api import CONTENT, ROUTING, SPANS, DocumentText, EncodedDocument, Routes
+from memsvc_router.api import (
+    ROUTING,
+    SPANS,
+    DocumentText,
+    EncodedDocument,
+    RouteRule,
+    Routes,
+    content_name,
+)
 
 
 class ResidentMemory:
@@ -30,8 +39,8 @@ class ResidentMemory:
         chunks = [len(e.tensors[SPANS]) for e in encoded]
         self._document_of_chunk = np.repeat(np.arange(len(encoded)), chunks)
         self._first = np.concatenate(([0], np.cumsum(chunks)))[:-1].astype(np.int64)
-        keys = [e.tensors[ROUTING].reshape(n, -1) for e, n in zip(encoded, chunks, strict=True)]
-        self._keys = np.concatenate(keys).astype(np.float32) if keys else np.zeros((0, 0), "f4")
+        keys = [e.tensors[ROUTING] for e in encoded]
+        self._keys = np.concatenate(keys).astype(np.float32) if keys else np.zeros((0, 0, 0), "f4")
 
     def __len__(self) -> int:
         return len(self._names)
@@ -39,14 +48,33 @@ class ResidentMemory:
     def route(self, queries: NDArray[np.float32], k: int) -> Routes:
         """See `MemoryView.route`."""
         flat = queries.reshape(len(queries), -1)
-        documents, scores, chunks = route(flat, self._keys, self._document_of_chunk, None, k)
+        keys = self._keys.reshape(len(self._keys), -1) if len(self) else flat[:0]
+        return self._counted(*route(flat, keys, self._document_of_chunk, None, k))
+
+    def route_layer(
+        self, layer: int, queries: NDArray[np.float32], k: int, rule: RouteRule
+    ) -> Routes:
+        """See `MemoryView.route_layer`."""
+        keys = self._keys[:, layer] if len(self) else queries[:0, 0]
+        return self._counted(
+            *route_layer(queries, keys, self._document_of_chunk, None, k, rule.query, rule.chunk)
+        )
+
+    def _counted(
+        self,
+        documents: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        chunks: NDArray[np.int64],
+    ) -> Routes:
+        """Chunks counted within their documents."""
         found = documents >= 0
         chunks[found] -= self._first[documents[found]]
         return Routes(documents, scores, chunks)
 
-    def content(self, handles: Sequence[int]) -> list[NDArray[np.float16]]:
+    def content(self, handles: Sequence[int], layer: int = 0) -> list[NDArray[np.floating]]:
         """See `MemoryView.content`."""
-        return [self._encoded[h].tensors[CONTENT].astype(np.float16, copy=False) for h in handles]
+        name = content_name(layer)
+        return [cast("NDArray[np.floating]", self._encoded[h].tensors[name]) for h in handles]
 
     def spans(self, handle: int) -> NDArray[np.int32]:
         """See `MemoryView.spans`."""

@@ -160,8 +160,12 @@ class Reader:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Assemble the blocks each path attends to: [B, M, Lm, 2, G, D], slots, real entries."""
         wanted = sorted({h for row in seen for h in row})
-        blocks = dict(zip(wanted, view.content(wanted), strict=True))
         config = self.network.config
+        layers = [view.content(wanted, layer) for layer in range(config.memory_layers)]
+        blocks = {
+            handle: np.stack(own, axis=1)
+            for handle, own in zip(wanted, zip(*layers, strict=True), strict=True)
+        }
         shape = (config.memory_layers, 2, config.key_value_heads, config.head_width)
         most = max((sum(len(blocks[h]) for h in row) for row in seen), default=0)
         memory = torch.zeros(len(seen), most, *shape, dtype=torch.float16)
@@ -172,7 +176,7 @@ class Reader:
             for slot, handle in enumerate(row[: config.slots]):
                 block = blocks[handle]
                 here = slice(filled, filled + len(block))
-                memory[at, here] = torch.from_numpy(np.ascontiguousarray(block))
+                memory[at, here] = torch.from_numpy(block)
                 slots[at, here], entries[at, here] = slot, True
                 filled += len(block)
         return memory, slots, entries

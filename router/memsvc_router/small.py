@@ -19,11 +19,13 @@ from memsvc_router.api import (
     Done,
     EncodedDocument,
     Event,
+    Footprint,
     Hit,
     Identity,
     MemoryView,
     Recall,
     Retriever,
+    Step,
     Token,
     Usage,
 )
@@ -49,6 +51,26 @@ class SmallMemoryModel:
     def identity(self) -> Identity:
         """What its blocks are made by."""
         return self._identity
+
+    @property
+    def footprint(self) -> Footprint:
+        """What a chunk costs; keys rest in float16 and live in float32."""
+        config = self.network.config
+        routing = len(config.router_layers) * config.router_width
+        content = config.memory_layers * 2 * config.key_value_heads * config.head_width * 2
+        spans = 8
+        return Footprint(
+            pool_size=config.pool_size,
+            overhead_tokens=2,
+            near_chunk_bytes=4 * routing,
+            far_chunk_bytes=content + 2 * routing + spans,
+            content_chunk_bytes=content,
+        )
+
+    @property
+    def top_k(self) -> int:
+        """See `MemoryModel.top_k`."""
+        return 16
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, without special tokens."""
@@ -91,10 +113,15 @@ class SmallMemoryModel:
         options: AskOptions,
         retriever: Retriever | None,
     ) -> Interleaver:
-        if options.k < 1 or options.max_hops < 1:
+        k = self.top_k if options.k is None else options.k
+        if k < 1 or options.max_hops < 1:
             raise ValueError(f"k and max_hops must be at least 1, got {options}")
         reader = Reader(self.network, self.tokenizer, question)
-        return Interleaver(reader, view, options, retriever)
+        return Interleaver(reader, view, options, k, retriever)
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """See `MemoryModel.run`. Its questions ask for none: they forward their own paths."""
+        assert not steps
 
     def _events(self, run: Interleaver, options: AskOptions, began: float) -> Iterator[Event]:
         yield from run.gather(read_last=True)
