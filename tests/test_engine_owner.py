@@ -15,13 +15,16 @@ from tests.engine_support import PATIENCE, BagModel
 
 
 @contextmanager
-def busy(questions: int = 10, patience: float = PATIENCE) -> Iterator[tuple[ModelOwner, Noting]]:
-    """An owner whose thread is held by a slice of encoding until `Noting.release`."""
+def busy(
+    questions: int = 10, patience: float = PATIENCE, with_question: bool = False
+) -> Iterator[tuple[ModelOwner, Noting]]:
+    """An owner whose thread is held by a slice of encoding, or by a question, until
+    `Noting.release`."""
     owner = ModelOwner(BagModel, questions, patience)
     owner.start()
     owner.loaded.result(PATIENCE)
     noting = Noting()
-    owner.encode(noting.hold)
+    (owner.ask if with_question else owner.encode)(noting.hold)
     noting.held.wait(PATIENCE)
     try:
         yield owner, noting
@@ -60,12 +63,35 @@ def test_questions_go_ahead_of_encoding() -> None:
 
 
 def test_encoding_that_waited_long_goes_ahead_of_questions() -> None:
-    with busy(patience=0.0) as (owner, noting):
+    with busy(patience=0.0, with_question=True) as (owner, noting):
         last = owner.ask(noting.job("q"))
         owner.encode(noting.job("e"))
         noting.release.set()
         last.result(PATIENCE)
         assert noting.names == ["e", "q"]
+
+
+def test_no_question_waits_behind_two_slices_of_encoding() -> None:
+    with busy(patience=0.0) as (owner, noting):
+        encoding = [owner.encode(noting.job(f"e{i}")) for i in range(4)]
+        questions = [owner.ask(noting.job(f"q{i}")) for i in range(3)]
+        noting.release.set()
+        for future in (*encoding, *questions):
+            future.result(PATIENCE)
+        place = noting.names.index
+        assert place("q0") == 0
+        assert place("q1") < place("e1")
+        assert place("q2") < place("e2")
+
+
+def test_banks_take_turns_with_jobs() -> None:
+    with busy() as (owner, noting):
+        jobs = [owner.ask(noting.job(f"a{i}"), "a") for i in range(4)]
+        jobs += [owner.ask(noting.job(f"b{i}"), "b") for i in range(2)]
+        noting.release.set()
+        for job in jobs:
+            job.result(PATIENCE)
+        assert noting.names == ["a0", "b0", "a1", "b1", "a2", "a3"]
 
 
 def test_a_cancelled_question_makes_room_and_never_runs() -> None:

@@ -71,9 +71,8 @@ class Engine(StoreVerbs):
         """
         loop = asyncio.get_running_loop()
         store = await loop.run_in_executor(None, Store.open, config.data_dir, config.database_url)
-        engine = cls(
-            config, store, ModelOwner(load_model, config.max_questions, config.encode_patience)
-        )
+        limits = (config.max_questions, config.encode_patience, config.max_active)
+        engine = cls(config, store, ModelOwner(load_model, *limits))
         engine._owner.start()
         engine._spawn(engine._live())
         engine._spawn(engine._sweeper.run())
@@ -238,7 +237,7 @@ class Engine(StoreVerbs):
         Raises ModelNotReady, Overloaded, BankNotFound, MemoryChanged, ValueError (empty question).
         """
         asked = await self._question(bank, question, options, filter, retriever)
-        return await self._run(lambda model: questions.recall(model, asked, with_texts))
+        return await self._run(bank, lambda model: questions.recall(model, asked, with_texts))
 
     async def ask(
         self,
@@ -253,7 +252,7 @@ class Engine(StoreVerbs):
         Raises, at the first event or later, what `recall` raises.
         """
         asked = await self._question(bank, question, options, filter, retriever)
-        events = questions.ask(self._owner, asked)
+        events = questions.ask(self._owner, bank, asked)
         try:
             async for event in events:
                 yield event
@@ -273,10 +272,10 @@ class Engine(StoreVerbs):
         Raises what `recall` raises, and ValueError unless `max_tokens` is positive.
         """
         asked = await self._question(bank, query, options, filter, None)
-        return await self._run(lambda model: build_context(model, asked, max_tokens))
+        return await self._run(bank, lambda model: build_context(model, asked, max_tokens))
 
-    async def _run(self, job: Callable[[MemoryModel], T]) -> T:
-        return await asyncio.wrap_future(self._owner.ask(job))
+    async def _run(self, bank: str, job: Callable[[MemoryModel], T]) -> T:
+        return await asyncio.wrap_future(self._owner.ask(job, bank))
 
     async def _question(
         self,

@@ -1,6 +1,8 @@
 """The owner thread: one thread loads the model and alone touches it, questions before encoding.
 
-Knows models and waiting lines; nothing of banks, disks or the wire.
+It goes round in circles: questions that wait are admitted, fairly between banks; one job (recall,
+context) or one slice of encoding runs; then every answer in the making has its turn, and their
+steps run as one batch. Knows models and waiting lines; nothing of banks, disks or the wire.
 """
 
 from __future__ import annotations
@@ -8,15 +10,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from memsvc_router.api import MemoryModel
 
+from memsvc.engine.batching import Answer, Answers, Telling
 from memsvc.engine.errors import EngineStopped, ModelNotReady, Overloaded
+from memsvc.engine.fairness import FairLine
 from memsvc.engine.types import ModelState
+
+_LAST_STEP_SECONDS = 1.0  # for the forward that is under way when the grace time ends
 
 T = TypeVar("T")
 Job = Callable[[MemoryModel], T]
@@ -30,19 +36,33 @@ class _Waiting:
 
 
 class ModelOwner:
-    """Runs jobs on the model, one at a time. Thread-safe."""
+    """Runs questions and encoding on the model. Thread-safe.
+
+    `max_questions` may wait or run at a time, `max_active` of them be told side by side; encoding
+    that waited for `patience` seconds takes turns with questions.
+    """
 
     def __init__(
-        self, load_model: Callable[[], MemoryModel], max_questions: int, patience: float
+        self,
+        load_model: Callable[[], MemoryModel],
+        max_questions: int,
+        patience: float,
+        max_active: int = 16,
     ) -> None:
         self._load_model = load_model
         self._max_questions = max_questions
         self._patience = patience
-        self._questions: deque[_Waiting] = deque()
+        self._max_active = max_active
+        self._jobs: FairLine[_Waiting] = FairLine()
+        self._answers: FairLine[Answer] = FairLine()
         self._encoding: deque[_Waiting] = deque()
+        self._active = Answers()
+        self._at_job = False
+        self._after_slice = False
+        self._questions_until = 0.0  # questions have the model to themselves until then
         self._changed = threading.Condition()
-        self._answering = False
         self._stopping = False
+        self._cut_off = False
         self._thread = threading.Thread(target=self._run, name="memsvc-model", daemon=True)
         self.state: ModelState = "LOADING"
         self.error = ""
@@ -53,32 +73,55 @@ class ModelOwner:
     def start(self) -> None:
         self._thread.start()
 
-    def ask(self, job: Job[T]) -> Future[T]:
-        """Queue a question. Raises ModelNotReady, Overloaded, EngineStopped."""
+    def ask(self, job: Job[T], lane: str = "") -> Future[T]:
+        """Queue a question that is answered in one go; `lane`: the bank, to be fair between them.
+
+        Raises ModelNotReady, Overloaded, EngineStopped.
+        """
+        future: Future[T] = Future()
         with self._changed:
-            self._check_open()
-            if len(self._questions) + self._answering >= self._max_questions:
-                self._questions = deque(w for w in self._questions if not w.future.cancelled())
-            if len(self._questions) + self._answering >= self._max_questions:
-                raise Overloaded(f"{self._max_questions} questions wait for the model already")
-            return self._append(self._questions, job)
+            self._check_room()
+            self._jobs.push(lane, _Waiting(future, job))
+            self._changed.notify()
+        return future
+
+    def stream(self, begin: Callable[[MemoryModel], Telling], lane: str) -> Answer:
+        """Queue a question whose answer is told piece by piece, beside others.
+
+        Raises ModelNotReady, Overloaded, EngineStopped.
+        """
+        answer = Answer(lane, begin)
+        with self._changed:
+            self._check_room()
+            self._answers.push(lane, answer)
+            self._changed.notify()
+        return answer
 
     def encode(self, job: Job[T]) -> Future[T]:
         """Queue a slice of encoding, behind questions. Raises ModelNotReady, EngineStopped."""
+        future: Future[T] = Future()
         with self._changed:
             self._check_open()
-            return self._append(self._encoding, job)
+            self._encoding.append(_Waiting(future, job))
+            self._changed.notify()
+        return future
 
     def stop(self, grace_seconds: float) -> bool:
-        """Take no more jobs, drop waiting encoding, let questions end. False if time ran out."""
+        """Take no more jobs, drop waiting encoding, let questions end; those that have not within
+        `grace_seconds` get EngineStopped. False if the model is busy even then."""
         with self._changed:
             self._stopping = True
-            _refuse(self._encoding)
+            _refuse(one.future for one in self._encoding)
+            self._encoding.clear()
             self._changed.notify_all()
         if self._thread.ident is not None:
             self._thread.join(grace_seconds)
         with self._changed:
-            _refuse(self._questions)
+            self._cut_off = True
+            _refuse(one.future for one in self._jobs.drain())
+            _refuse(one.future for one in self._answers.drain())
+        if self._thread.is_alive():
+            self._thread.join(_LAST_STEP_SECONDS)
         return not self._thread.is_alive()
 
     def _check_open(self) -> None:
@@ -89,12 +132,18 @@ class ModelOwner:
         if self.state == "FAILED":
             raise ModelNotReady(f"the model could not be loaded: {self.error}")
 
-    def _append(self, line: deque[_Waiting], job: Job[T]) -> Future[T]:
-        future: Future[T] = Future()
-        line.append(_Waiting(future, job))
-        self._changed.notify()
-        return future
+    def _check_room(self) -> None:
+        self._check_open()
+        if self._questions() >= self._max_questions:
+            self._jobs.discard(lambda one: one.future.cancelled())
+            self._answers.discard(lambda one: one.future.cancelled())
+        if self._questions() >= self._max_questions:
+            raise Overloaded(f"{self._max_questions} questions wait for the model already")
 
+    def _questions(self) -> int:
+        return len(self._jobs) + len(self._answers) + self._active.wanted() + self._at_job
+
+    # ---- the thread
     def _run(self) -> None:
         try:
             model = self._load_model()
@@ -105,35 +154,68 @@ class ModelOwner:
             return
         self.state = "READY"
         self.loaded.set_result(model)
-        while (waiting := self._next()) is not None:
-            future, job = waiting.future, waiting.job
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(job(model))
-                except BaseException as error:
-                    future.set_exception(error)
-            del waiting, future, job  # the tensors of a job must not live until the next one
+        while self._wait():
+            self._admit(model)
+            began = time.monotonic()
+            waiting = self._next()
+            if waiting is not None:
+                self._do(waiting, model)
+                if self._after_slice:
+                    self._questions_until = 2 * time.monotonic() - began
+            del waiting  # the tensors of a job must not live until the next one
+            self._active.turn(model)
+        self._active.end_all(EngineStopped("the engine is stopping"))
+
+    def _wait(self) -> bool:
+        """Return when there is something to do; False once all is done and no more will come."""
+        with self._changed:
+            while not (self._jobs or self._answers or self._active or self._encoding):
+                if self._stopping:
+                    return False
+                self._changed.wait()
+            return not self._cut_off
+
+    def _admit(self, model: MemoryModel) -> None:
+        self._active.close_abandoned()
+        with self._changed:
+            while self._answers and len(self._active) < self._max_active:
+                self._active.admit(self._answers.pop(self._active.lanes()), model)
 
     def _next(self) -> _Waiting | None:
-        """The next job; None once stopping and no question waits."""
+        """What runs before the next turn: one slice of encoding, one job, or nothing."""
         with self._changed:
-            self._answering = False
-            while not self._questions and not self._encoding:
-                if self._stopping:
-                    return None
-                self._changed.wait()
-            if self._encoding and (not self._questions or self._encoding_waited_long()):
+            self._after_slice = bool(self._encoding) and self._encoding_is_due()
+            if self._after_slice:
                 return self._encoding.popleft()
-            self._answering = True
-            return self._questions.popleft()
+            self._at_job = bool(self._jobs)
+            return self._jobs.pop({}) if self._jobs else None
 
-    def _encoding_waited_long(self) -> bool:
-        # Without this a steady stream of questions would keep new memories out for ever.
-        return time.monotonic() - self._encoding[0].since > self._patience
+    def _do(self, waiting: _Waiting, model: MemoryModel) -> None:
+        future = waiting.future
+        if not future.set_running_or_notify_cancel():
+            self._at_job = False
+            return
+        try:
+            result = waiting.job(model)
+        except BaseException as error:
+            self._at_job = False
+            future.set_exception(error)
+        else:
+            self._at_job = False  # before its caller hears of it, and asks again
+            future.set_result(result)
+
+    def _encoding_is_due(self) -> bool:
+        """Encoding waits for questions, but with patience at an end has every other go, and no
+        more time than they: neither holds up the other for ever."""
+        if not (self._jobs or self._active):
+            return True
+        now = time.monotonic()
+        if self._after_slice or now < self._questions_until:
+            return False
+        return now - self._encoding[0].since > self._patience
 
 
-def _refuse(line: deque[_Waiting]) -> None:
-    while line:
-        waiting = line.popleft()
-        if waiting.future.set_running_or_notify_cancel():
-            waiting.future.set_exception(EngineStopped("the engine is stopping"))
+def _refuse(futures: Iterable[Future[Any]]) -> None:
+    for future in futures:
+        if future.set_running_or_notify_cancel():
+            future.set_exception(EngineStopped("the engine is stopping"))

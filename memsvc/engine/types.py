@@ -22,6 +22,7 @@ class EngineConfig:
     data_dir: Path
     database_url: str | None = None
     max_questions: int = 256  # waiting or running; one more is Overloaded
+    max_active: int = 16  # answered side by side; the others wait, fairly between banks
     io_threads: int = 8
     batch_documents: int = 256  # fetched, encoded and committed as one segment
     batch_chars: int = 64_000  # about 16k tokens
