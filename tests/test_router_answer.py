@@ -105,5 +105,5 @@ def test_an_empty_question_is_refused(question: str) -> None:
 
 
 def test_senseless_budgets_are_refused() -> None:
-    with pytest.raises(ValueError, match="k and max_hops"):
+    with pytest.raises(ValueError, match="k must be at least 1"):
         default_model().recall(bank(TOWNS), "Who?", AskOptions(k=0))

@@ -10,6 +10,35 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 
+def attend_rows(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    visible: Tensor | None,
+    scale: float,
+    softcap: float | None = None,
+) -> Tensor:
+    """Attention of one sequence's new tokens over all it sees, without repeating keys for GQA.
+
+    queries [H, T, D]; keys, values [G, S, D] (views are fine), H % G == 0; visible bool [T, S] or
+    None (all is seen). `softcap` squashes scores to ±softcap. Returns [H, T, D].
+    """
+    heads, tokens, width = queries.shape
+    groups = keys.shape[0]
+    share = heads // groups
+    folded = queries.reshape(groups, share * tokens, width)
+    mask = None if visible is None else visible.repeat(share, 1)
+    if softcap is None:
+        out = scaled_dot_product_attention(
+            folded.unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0), attn_mask=mask, scale=scale
+        )
+        return out.reshape(heads, tokens, width)
+    scores = softcap * torch.tanh((folded @ keys.transpose(1, 2)).float() * scale / softcap)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return (scores.softmax(-1).to(values.dtype) @ values).reshape(heads, tokens, width)
+
+
 def attend(
     queries: Tensor,
     keys: Tensor,

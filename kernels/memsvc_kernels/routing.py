@@ -17,15 +17,18 @@ _TILE = 65536  # chunks per pass: bounds the keys that are widened at a time
 _SCORES = 1 << 24  # scores per pass of one query: 64 MB
 
 
-def collapse_queries(queries: Tensor, groups: int) -> Tensor:
-    """Sum the L2-normalised query heads of each key head: mean_h cos(q_h, k_g(h)) becomes one dot.
+def collapse_queries(queries: Tensor, groups: int, cosine: bool = True) -> Tensor:
+    """Sum the query heads of each key head: mean_h q_h · k_g(h) becomes one dot product.
 
-    queries [M, H, D] -> [M, groups·D] fp32, scaled by 1/H. Raises ValueError if H % groups.
+    queries [M, H, D] -> [M, groups·D] fp32, scaled by 1/H; with `cosine`, heads are L2-normalised
+    first. Raises ValueError if H % groups.
     """
     m, heads, width = queries.shape
     if heads % groups:
         raise ValueError(f"{heads} query heads do not divide into {groups} key heads")
-    unit = torch.nn.functional.normalize(queries.float(), dim=-1)
+    unit = queries.float()
+    if cosine:
+        unit = torch.nn.functional.normalize(unit, dim=-1)
     return unit.reshape(m, groups, heads // groups, width).sum(2).reshape(m, -1) / heads
 
 

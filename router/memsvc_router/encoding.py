@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from memsvc_router.api import ROUTING, SPANS, DocumentText, EncodedDocument, content_name
+from memsvc_router.batching import by_length
 from memsvc_router.network import MemoryNetwork
 from memsvc_router.texts import Piece, chunk_spans, pad, parts_of, tokenize
 
@@ -56,18 +57,8 @@ def _by_layer(content: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:
 
 def _pool_all(network: MemoryNetwork, parts: Sequence[Piece]) -> list[_Pooled]:
     """Blocks of every part, computed in batches of similar length."""
-    order = sorted(range(len(parts)), key=lambda i: len(parts[i].ids))
     pooled: list[_Pooled] = [None] * len(parts)  # type: ignore[list-item]
-    at = 0
-    while at < len(order):
-        size = 1
-        while (
-            at + size < len(order)
-            and (size + 1) * len(parts[order[at + size]].ids) <= _BATCH_TOKENS
-        ):
-            size += 1
-        some = order[at : at + size]
-        at += size
+    for some in by_length([len(part.ids) for part in parts], _BATCH_TOKENS):
         for i, blocks in zip(some, _pool(network, [parts[i] for i in some]), strict=True):
             pooled[i] = blocks
     return pooled

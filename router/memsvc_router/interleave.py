@@ -1,172 +1,105 @@
-"""Memory Interleave: route, read, route again with what was read, until the answer is found.
+"""Memory Interleave (MSA §4): route, read, route again with what was read, until it is enough.
 
-A beam of paths (MODEL.md, fact 6): each of the best first documents is continued by itself, and
-paths are ranked by the mean of their routing scores. Knows a `Reader` and a `MemoryView`; says
-nothing of how events reach a user.
+The loop, its budgets and its events, for every way of referring to documents: a `Gatherer` names
+and reads them, by slots (`beam`) or by numbers in text (`decoder.gathering`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Sequence
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from memsvc_router.api import AskOptions, Hit, Hop, LayerRoute, MemoryView, Step
 
-from memsvc_router.api import AskOptions, Hit, Hop, MemoryView, Retriever
-from memsvc_router.reading import Path, Reader, Reading
-
-_BEAM = 5
-_FOUND_LOGIT = 1.0  # a path this sure of its answer is not continued
-_MEMORY_DOCUMENTS = 16
+_READ_TOKENS = 4096  # of texts, where the options set no bound
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A document routed to from a path. `own`: its routing score; `chunk`: the winning one."""
+class Budget:
+    """What one question may still spend. Starts its clock when made."""
 
-    parent: Path
-    handle: int
-    own: float
-    chunk: int
+    def __init__(self, options: AskOptions) -> None:
+        """Raises ValueError for a budget below 1 (or a time that is not positive)."""
+        for name in ("k", "max_hops", "max_documents", "max_read_tokens"):
+            value = getattr(options, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if options.max_seconds is not None and options.max_seconds <= 0:
+            raise ValueError(f"max_seconds must be positive, got {options.max_seconds}")
+        self._options = options
+        self._began = time.monotonic()
+
+    def documents(self, read: int) -> int:
+        """Documents that may still be read."""
+        return max(0, self._options.max_documents - read)
+
+    def tokens(self, read: int) -> int:
+        """Tokens of text that may still be read."""
+        return max(0, (self._options.max_read_tokens or _READ_TOKENS) - read)
 
     @property
-    def score(self) -> float:
-        """Mean routing score of the path that reading it would make."""
-        read = len(self.parent.sources)
-        return (self.parent.score * read + self.own) / (read + 1)
+    def expired(self) -> bool:
+        """Whether time is up for another round."""
+        most = self._options.max_seconds
+        return most is not None and time.monotonic() - self._began > most
 
 
-@dataclass
-class Gathering:
-    """State of one question: what was routed to, what was read, what it cost."""
+class Gatherer(Protocol):
+    """One question's way of gathering documents. Generators yield the forwards they wait for."""
 
-    first: list[Candidate] = field(default_factory=list)
-    last: list[Candidate] = field(default_factory=list)
-    readings: list[Reading] = field(default_factory=list)
-    hops: list[Hop] = field(default_factory=list)
-    question_tokens: int = 0
-    read_tokens: int = 0
-    forward_seconds: float = 0.0
+    @property
+    def view(self) -> MemoryView: ...
 
-    def documents_read(self) -> list[int]:
-        """Handles of the documents whose text was read, in the order of reading."""
-        return list(dict.fromkeys(h for r in self.readings for h in r.path.handles))
+    @property
+    def settled(self) -> bool:
+        """Whether no further round is wanted."""
+        ...
+
+    def look(self) -> Generator[Step, None, None]:
+        """Route by the question alone."""
+        ...
+
+    def read(self) -> Generator[Step, None, Sequence[int]]:
+        """Choose among what was routed to, and read it. Returns handles; none: nothing to read."""
+        ...
+
+    def again(self) -> Generator[Step, None, None]:
+        """Route by the question and everything read."""
+        ...
+
+    def documents_read(self) -> Sequence[int]:
+        """Handles of all documents read, in order."""
+        ...
+
+    def routed(self, hop: int) -> Sequence[Hit]:
+        """What the last routing found, best first."""
+        ...
+
+    def layers(self) -> Sequence[LayerRoute]:
+        """The same by router layer, where layers route by themselves."""
+        ...
 
 
-class Interleaver:
-    """Runs the rounds of one question over one view."""
-
-    def __init__(
-        self,
-        reader: Reader,
-        view: MemoryView,
-        options: AskOptions,
-        k: int,
-        retriever: Retriever | None,
-    ) -> None:
-        self.reader, self.view, self.options, self.k = reader, view, options, k
-        self.retriever = retriever
-        self.state = Gathering()
-
-    def gather(self, read_last: bool) -> Iterator[Hop]:
-        """All rounds, a `Hop` after each. `read_last`: the last round is read too (to answer)."""
-        state = self.state
-        began = time.perf_counter()
-        query = None
-        if self.retriever is None:
-            query, state.question_tokens = self.reader.look()
-            state.forward_seconds += time.perf_counter() - began
-        state.first = state.last = self._find([Path()], query)
-        for index in range(self.options.max_hops):
-            last = index + 1 == self.options.max_hops
-            given = state.documents_read()
-            readings = [] if last and not read_last else self._read(self._choose())
-            yield self._hop(given, readings, began)
-            unsure = [r for r in readings if r.found < _FOUND_LOGIT]
-            if last or not readings or len(unsure) < len(readings):
-                return
-            began = time.perf_counter()
-            queries = np.concatenate([r.query for r in unsure])
-            state.last = self._find([r.path for r in unsure], queries)
-
-    def _choose(self) -> list[Path]:
-        """The best candidates that make a new set of documents, as paths to read."""
-        known = {frozenset(r.path.handles) for r in self.state.readings}
-        room = self.options.max_documents - len(self.state.documents_read())
-        chosen: list[Candidate] = []
-        for candidate in self.state.last:
-            made = frozenset((*candidate.parent.handles, candidate.handle))
-            if made not in known and len(chosen) < min(_BEAM, room):
-                known.add(made)
-                chosen.append(candidate)
-        sources = self.reader.sources(
-            self.view,
-            [c.handle for c in chosen],
-            [c.own for c in chosen],
-            [c.chunk for c in chosen],
-        )
-        return [Path((*c.parent.sources, s)) for c, s in zip(chosen, sources, strict=True)]
-
-    def _read(self, paths: Sequence[Path]) -> list[Reading]:
-        state = self.state
-        near = list(dict.fromkeys(c.handle for c in state.last))[:_MEMORY_DOCUMENTS]
-        began = time.perf_counter()
-        seen = [] if self.retriever else near
-        readings = self.reader.read(self.view, paths, [seen] * len(paths))
-        state.forward_seconds += time.perf_counter() - began
-        state.read_tokens += sum(r.tokens for r in readings)
-        state.readings += readings
-        return readings
-
-    def _find(self, paths: Sequence[Path], queries: NDArray[np.float32] | None) -> list[Candidate]:
-        """Candidates from all paths, best path first; documents on their own path are left out.
-        A retriever searches by words and needs no queries."""
-        most = self.k + max(len(p.handles) for p in paths)
-        if self.retriever is not None:
-            rows = [self._retrieve(path, most) for path in paths]
-        else:
-            assert queries is not None
-            routes = self.view.route(queries, most)
-            columns = (routes.documents.tolist(), routes.scores.tolist(), routes.chunks.tolist())
-            rows = [list(zip(*row, strict=True)) for row in zip(*columns, strict=True)]
-        found = [
-            Candidate(path, handle, score, chunk)
-            for path, row in zip(paths, rows, strict=True)
-            for handle, score, chunk in row
-            if handle >= 0 and handle not in path.handles
-        ]
-        return sorted(found, key=lambda c: -c.score)
-
-    def _retrieve(self, path: Path, k: int) -> list[tuple[int, float, int]]:
-        assert self.retriever is not None
-        words = " ".join([self.reader.words, *(s.document.text for s in path.sources)])
-        return [(handle, score, 0) for handle, score in self.retriever.retrieve(words, k)]
-
-    def _hop(self, given: Sequence[int], readings: Sequence[Reading], began: float) -> Hop:
-        name = self.view.document_id
-        index = len(self.state.hops)
-        read = dict.fromkeys(r.path.handles[-1] for r in readings)
-        hop = Hop(
+def interleave(
+    work: Gatherer, budget: Budget, max_hops: int, read_last: bool
+) -> Generator[Hop | Step, None, None]:
+    """All rounds, a `Hop` after each. `read_last`: the last round is read too (to answer)."""
+    began = time.perf_counter()
+    yield from work.look()
+    for index in range(max_hops):
+        last = index + 1 == max_hops
+        given = list(work.documents_read())
+        read = (yield from work.read()) if read_last or not last else ()
+        name = work.view.document_id
+        yield Hop(
             index=index,
             given=tuple(name(h) for h in given),
-            routed=tuple(self.hits(self.state.last, index)),
+            routed=tuple(work.routed(index)),
             read=tuple(name(h) for h in read),
             milliseconds=(time.perf_counter() - began) * 1e3,
+            layers=tuple(work.layers()),
         )
-        self.state.hops.append(hop)
-        return hop
-
-    def hits(self, candidates: Sequence[Candidate], hop: int) -> list[Hit]:
-        """The k best distinct documents among candidates, with their winning chunk's characters."""
-        best: dict[int, Candidate] = {}
-        for candidate in candidates:
-            best.setdefault(candidate.handle, candidate)
-        found = []
-        for handle, one in list(best.items())[: self.k]:
-            spans = self.view.spans(handle)
-            start, end = (int(x) for x in spans[min(max(one.chunk, 0), len(spans) - 1)])
-            name = self.view.document_id(handle)
-            found.append(Hit(name, float(one.score), one.chunk, start, end, hop))
-        return found
+        if last or not read or work.settled or budget.expired:
+            return
+        began = time.perf_counter()
+        yield from work.again()

@@ -21,6 +21,7 @@ from memsvc_router.api import (
     Event,
     Footprint,
     Hit,
+    Hop,
     Identity,
     MemoryView,
     Recall,
@@ -29,9 +30,10 @@ from memsvc_router.api import (
     Token,
     Usage,
 )
+from memsvc_router.beam import BeamGatherer, Gathering
 from memsvc_router.checkpoint import DEFAULT_MODEL, load_checkpoint
 from memsvc_router.encoding import encode_documents
-from memsvc_router.interleave import Gathering, Interleaver
+from memsvc_router.interleave import Budget, interleave
 from memsvc_router.reading import Reader, Reading
 from memsvc_router.texts import tokenize
 
@@ -90,9 +92,9 @@ class SmallMemoryModel:
         """See `MemoryModel.recall`."""
         began = time.perf_counter()
         run = self._start(view, question, options, retriever)
-        for _ in run.gather(read_last=False):
-            pass
-        return Recall(_ranking(run), tuple(run.state.hops), _usage(run.state, began))
+        rounds = interleave(run, run.budget, options.max_hops, read_last=False)
+        hops = tuple(event for event in rounds if isinstance(event, Hop))
+        return Recall(_ranking(run, len(hops)), hops, _usage(run.state, len(hops), began))
 
     def ask(
         self,
@@ -112,32 +114,34 @@ class SmallMemoryModel:
         question: str,
         options: AskOptions,
         retriever: Retriever | None,
-    ) -> Interleaver:
-        k = self.top_k if options.k is None else options.k
-        if k < 1 or options.max_hops < 1:
-            raise ValueError(f"k and max_hops must be at least 1, got {options}")
+    ) -> BeamGatherer:
+        budget = Budget(options)
         reader = Reader(self.network, self.tokenizer, question)
-        return Interleaver(reader, view, options, k, retriever)
+        return BeamGatherer(reader, view, budget, options.k or self.top_k, retriever)
 
     def run(self, steps: Sequence[Step]) -> None:
         """See `MemoryModel.run`. Its questions ask for none: they forward their own paths."""
         assert not steps
 
-    def _events(self, run: Interleaver, options: AskOptions, began: float) -> Iterator[Event]:
-        yield from run.gather(read_last=True)
+    def _events(self, run: BeamGatherer, options: AskOptions, began: float) -> Iterator[Event]:
+        hops = 0
+        for event in interleave(run, run.budget, options.max_hops, read_last=True):
+            assert isinstance(event, Hop), "a beam waits for no step"
+            hops += 1
+            yield event
         best = max(run.state.readings, key=answer_score, default=None)
         floor = options.min_confidence
         floor = self.network.config.min_confidence if floor is None else floor
         sure = confidence(best) if best else 0.0
         if best is None or best.span is None or sure < floor:
-            yield Done("", False, sure, _usage(run.state, began))
+            yield Done("", False, sure, _usage(run.state, hops, began))
             return
         yield from _citations(run, best)
         number, first, last = best.span
         answer = best.path.sources[number].document.text[first:last]
         for word in re.findall(r"\S+\s*", answer):
             yield Token(word)
-        yield Done(answer, True, sure, _usage(run.state, began))
+        yield Done(answer, True, sure, _usage(run.state, hops, began))
 
 
 def answer_score(reading: Reading) -> float:
@@ -155,7 +159,7 @@ def confidence(reading: Reading) -> float:
     return 1 / (1 + math.exp(_SURE_AT - sure))
 
 
-def _citations(run: Interleaver, best: Reading) -> Iterator[Citation]:
+def _citations(run: BeamGatherer, best: Reading) -> Iterator[Citation]:
     """The answer's own characters first, then what led to it."""
     assert best.span is not None
     number, first, last = best.span
@@ -178,7 +182,7 @@ def _citations(run: Interleaver, best: Reading) -> Iterator[Citation]:
         )
 
 
-def _ranking(run: Interleaver) -> tuple[Hit, ...]:
+def _ranking(run: BeamGatherer, hops: int) -> tuple[Hit, ...]:
     """Documents read, in the order of reading, then the last routed by score, then the first."""
     state = run.state
     found: dict[str, Hit] = {}
@@ -187,18 +191,18 @@ def _ranking(run: Interleaver) -> tuple[Hit, ...]:
             name = run.view.document_id(source.handle)
             hit = Hit(name, source.score, source.chunk, source.start, source.end, depth, read=True)
             found.setdefault(name, hit)
-    for candidates, hop in ((state.last, len(state.hops) - 1), (state.first, 0)):
+    for candidates, hop in ((state.last, hops - 1), (state.first, 0)):
         for hit in run.hits(candidates, hop):
             found.setdefault(hit.document_id, hit)
     return tuple(found.values())
 
 
-def _usage(state: Gathering, began: float) -> Usage:
+def _usage(state: Gathering, hops: int, began: float) -> Usage:
     return Usage(
         question_tokens=state.question_tokens,
         read_tokens=state.read_tokens,
         documents_read=len(state.documents_read()),
-        hops=len(state.hops),
+        hops=hops,
         forward_ms=state.forward_seconds * 1e3,
         total_ms=(time.perf_counter() - began) * 1e3,
     )
