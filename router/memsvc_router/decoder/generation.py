@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from tokenizers import Tokenizer
@@ -61,7 +61,7 @@ class Choice:
     """
 
     def __init__(
-        self, names: dict[int, Sequence[int]], close: int, give_up: Sequence[int], most: int
+        self, names: Mapping[int, Sequence[int]], close: int, give_up: Sequence[int], most: int
     ) -> None:
         """names: tokens by document number; `close` ends the list, `give_up` ends retrieval."""
         self._names, self._close, self._give_up = dict(names), close, tuple(give_up)

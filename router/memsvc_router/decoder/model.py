@@ -134,8 +134,8 @@ class DecoderMemoryModel:
         if not work.sources:
             yield Done("", False, 0.0, _usage(work, hops, 0, began))
             return
-        for number, source in enumerate(work.sources):
-            yield _citation(work, source, number)
+        for source in work.sources:
+            yield _citation(work, source)
         speaker = Speaker(self.prompts.tokenizer, options.sampling.stop)
         told = yield from self._answer(work, options.sampling, speaker)
         sure = math.exp(sum(told) / len(told)) if told else 0.0
@@ -172,7 +172,7 @@ class DecoderMemoryModel:
         return {self.prompts.end, *(token for token in more if token is not None)}
 
 
-def _citation(work: TextGatherer, source: Source, number: int) -> Citation:
+def _citation(work: TextGatherer, source: Source) -> Citation:
     """The chunk that was routed to, or all that was read where a chunk holds no text."""
     view, found = work.view, source.found
     title = view.texts([found.handle])[0].title  # read anew: refuses what has changed meanwhile
