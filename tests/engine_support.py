@@ -170,7 +170,7 @@ class BagModel:
         question: str,
         options: AskOptions,
         retriever: Retriever | None = None,
-    ) -> Iterator[Event]:
+    ) -> Iterator[Event | Step]:
         found = self._routed(view, question, options.k or self.top_k, retriever)
         recall = self.recall(view, question, options, retriever)
         self.switches.events += 1

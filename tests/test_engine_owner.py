@@ -10,6 +10,7 @@ import pytest
 from memsvc_router.api import MemoryModel
 
 from memsvc.engine import EngineStopped, ModelNotReady, Overloaded
+from memsvc.engine.batching import Telling
 from memsvc.engine.owner import ModelOwner
 from tests.engine_support import PATIENCE, BagModel
 
@@ -118,6 +119,43 @@ def test_a_failing_job_does_not_stop_the_thread() -> None:
         assert after.result(PATIENCE) == "after"
         with pytest.raises(ZeroDivisionError):
             failing.result(PATIENCE)
+
+
+def test_answers_without_steps_have_turns_of_one_event() -> None:
+    told: list[str] = []
+
+    def telling(name: str) -> Telling:
+        for number in range(3):
+            told.append(f"{name}{number}")
+            yield None
+
+    with busy() as (owner, noting):
+        begins = [lambda _, name=name: telling(name) for name in "xyz"]
+        answers = [owner.stream(begin, "b") for begin in begins]
+        noting.release.set()
+        for answer in answers:
+            answer.future.result(PATIENCE)
+    assert told == ["x0", "y0", "z0", "x1", "y1", "z1", "x2", "y2", "z2"]
+
+
+def test_an_answer_nobody_hears_is_closed_though_nothing_else_happens() -> None:
+    begun, closed = threading.Event(), threading.Event()
+
+    def endless(_: MemoryModel) -> Telling:
+        try:
+            while True:
+                begun.set()
+                yield None
+        finally:
+            closed.set()
+
+    with busy() as (owner, noting):
+        noting.release.set()
+        answer = owner.stream(endless, "b")
+        assert begun.wait(PATIENCE)
+        answer.abandon()
+        assert closed.wait(PATIENCE)
+        assert answer.future.result(PATIENCE) is None
 
 
 def test_stopping_ends_questions_and_drops_encoding() -> None:
