@@ -34,7 +34,7 @@ def document(row_id: int, rng: np.random.Generator, revision: int = 1) -> LiveDo
         etag="",
         state="READY",
     )
-    block = BlockRow(row_id, facts.document_id, revision, "s", 0, chunks, {}, 9)
+    block = BlockRow(row_id, facts.document_id, revision, "s", 0, chunks, {}, 9, "d")
     keys = rng.standard_normal((chunks, WIDTH)).astype(np.float32)
     spans = np.stack([np.arange(chunks), np.arange(chunks) + row_id], 1).astype(np.int32)
     return LiveDocument(facts, block, keys, spans)

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from memsvc_storage import BankNotFound, BlockGone, CorruptBlock, DocumentChanges, Store
+from memsvc_storage import (
+    BankNotFound,
+    BlockGone,
+    CorruptBlock,
+    DocumentChanges,
+    Store,
+    identity_digest,
+)
 from memsvc_storage.segments import SegmentDamaged, SegmentFile, write_segment
 from safetensors.numpy import load_file
 
@@ -87,11 +94,26 @@ def test_a_bank_that_is_gone_takes_no_blocks(store: Store, place: Place) -> None
     assert segment_files(place) == []
 
 
-def test_live_blocks_are_those_of_one_identity(store: Store) -> None:
+def test_a_bank_takes_blocks_of_one_identity_only(store: Store, place: Place) -> None:
     mine, other = add(store, "mine", "other")
-    commit(store, [mine])
-    commit(store, [other], identity=OTHER_IDENTITY)
+    assert [row.identity for row in commit(store, [mine])] == [DIGEST]
+    assert commit(store, [other], identity=OTHER_IDENTITY) == []
     assert [row.row_id for row in store.live_blocks("b", DIGEST)] == [mine.row_id]
+    assert store.live_blocks("b", identity_digest(OTHER_IDENTITY)) == []
+    assert store.get_bank("b").identity == DIGEST
+    assert store.identity(DIGEST) == IDENTITY
+    assert store.identity(identity_digest(OTHER_IDENTITY)) is None
+    assert len(segment_files(place)) == 1
+
+
+def test_pending_documents_are_handed_to_who_serves_their_bank(store: Store) -> None:
+    store.create_bank("new")
+    (known,) = add(store, "known")
+    commit(store, [known])
+    (next_one,), (first,) = add(store, "more"), add(store, "first", bank="new")
+    assert store.pending(9, 99, [DIGEST]) == [next_one]
+    assert store.pending(9, 99, [None, "another"]) == [first]
+    assert store.pending(9, 99, ["another"]) == []
 
 
 def test_tensors_that_do_not_fit_together_are_refused(store: Store, place: Place) -> None:

@@ -9,11 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from memsvc_storage import BlockRow, DocumentChanges, Store
+from memsvc_storage import BlockRow, DocumentChanges, Store, identity_digest
 from memsvc_storage import compaction as compaction_module
 from memsvc_storage.segments import Tensors, WrittenSegment, write_segment
 
-from tests.storage_support import DIGEST, OTHER_IDENTITY, Place, add, block, commit, segment_files
+from tests.storage_support import (
+    DIGEST,
+    OTHER_IDENTITY,
+    Place,
+    add,
+    block,
+    commit,
+    encoded,
+    segment_files,
+)
 
 pytest_plugins = ["tests.storage_support"]
 
@@ -67,12 +76,19 @@ def test_a_bank_emptied_keeps_no_segment(store: Store, place: Place) -> None:
 
 def test_blocks_of_two_identities_are_kept_apart(store: Store) -> None:
     docs = add(store, *"abcd")
-    commit(store, docs[:2])
-    commit(store, docs[2:], identity=OTHER_IDENTITY)
+    commit(store, docs)
+    store.fence(identity_digest(OTHER_IDENTITY), DIGEST)
+    assert store.commit_next("b", OTHER_IDENTITY, encoded(docs[:3])) == 3
     store.delete_document("b", docs[0].document_id)
-    store.delete_document("b", docs[2].document_id)
-    assert store.compact("b").segments_after == 2
-    assert [row.row_id for row in store.live_blocks("b", DIGEST)] == [docs[1].row_id]
+    report = store.compact("b")
+    assert (report.documents, report.segments_after) == (5, 2)
+    assert store.stats("b").dead_fraction == 0.0
+    assert [row.row_id for row in store.live_blocks("b", DIGEST)] == [d.row_id for d in docs[1:]]
+    assert [doc.row_id for doc in store.unmatched("b", 9, 99)] == [docs[3].row_id]
+    store.commit_next("b", OTHER_IDENTITY, encoded(docs[3:]))
+    assert store.promote("b", identity_digest(OTHER_IDENTITY), {})
+    _check(store, store.live_blocks("b", identity_digest(OTHER_IDENTITY)))
+    assert store.verify("b").corrupt == []
 
 
 def test_what_is_too_much_for_one_file_goes_to_several(

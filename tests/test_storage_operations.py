@@ -12,7 +12,7 @@ from memsvc_storage import (
     Store,
 )
 
-from tests.storage_support import DIGEST, Place, add, commit, documents
+from tests.storage_support import Place, add, commit, documents
 
 pytest_plugins = ["tests.storage_support"]
 
@@ -99,18 +99,3 @@ def test_encoding_goes_on_after_a_restart_and_the_rest_ends(place: Place) -> Non
     assert store.get_operation(compact.operation_id).state == "FAILED"
     commit(store, store.pending(10, 1000))
     assert store.get_operation(result.operation.operation_id).state == "DONE"
-
-
-def test_another_identity_is_encoded_anew_under_an_operation(store: Store) -> None:
-    old, waiting = add(store, "old", "waits")
-    commit(store, [old], identity={"model": "older"})
-    (current,) = add(store, "current")
-    commit(store, [current])
-    assert store.requeue_other_identities(DIGEST) == 1
-    assert store.requeue_other_identities(DIGEST) == 0
-    (operation,) = [op for op in store.list_operations("b", None, 9).items if op.kind == "REENCODE"]
-    assert (operation.total, operation.state) == (1, "PENDING")
-    assert [doc.row_id for doc in store.pending(9, 999)] == [old.row_id, waiting.row_id]
-    commit(store, store.pending(9, 999))
-    assert store.get_operation(operation.operation_id).state == "DONE"
-    assert len(store.live_blocks("b", DIGEST)) == 3

@@ -23,7 +23,7 @@ NEXT = '''
 import sqlalchemy as sa
 from alembic import op
 revision = "9999"
-down_revision = "0001"
+down_revision = "0002"
 def upgrade():
     op.add_column("banks", sa.Column("colour", sa.Text()))
 '''
@@ -58,9 +58,49 @@ def test_a_newer_schema_is_refused_and_left_alone(
     engine.dispose()
     with pytest.raises(SchemaTooNew) as caught:
         place.open()
-    assert (caught.value.found, caught.value.known) == ("9999", "0001")
+    assert (caught.value.found, caught.value.known) == ("9999", "0002")
     with create_engine(url).connect() as connection:
         assert connection.scalar(text("SELECT text FROM document_texts")) == "text"
+
+
+OLD_BANK = """
+INSERT INTO banks (id, name, display_name, metadata, text_bytes, document_count, kv_bytes, etag,
+    create_time, update_time)
+VALUES (1, 'b', '', '{}', 5, 1, 6, 'e', '2026-01-01 00:00:00', '2026-01-01 00:00:00');
+INSERT INTO documents (row_id, bank_id, document_id, title, metadata, create_time, update_time,
+    revision, etag, state, error, tokens, chunks, text_bytes)
+VALUES (1, 1, 'd', '', '{}', '2026-01-01 00:00:00', '2026-01-01 00:00:00', 1, 'e', 'READY', '',
+    1, 1, 5);
+INSERT INTO document_texts (row_id, text) VALUES (1, 'older');
+INSERT INTO identities (digest, body) VALUES ('made-by', '{}');
+INSERT INTO segments (segment, bank_id, identity, rows, bytes, header_crc, create_time)
+VALUES ('s', 1, 'made-by', 1, 6, 0, '2026-01-01 00:00:00');
+INSERT INTO blocks (row_id, segment, revision, row_start, rows, bytes, crc, tokens)
+VALUES (1, 's', 1, 0, 1, 6, '{}', 1)
+"""
+
+
+def test_what_made_the_blocks_of_an_older_database_is_known_after_the_upgrade(
+    place: Place, tmp_path: Path
+) -> None:
+    scripts = tmp_path / "scripts"
+    shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("v0002*", "__pycache__"))
+    segment = place.data_dir / "banks" / "1" / "s.safetensors"
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(b"a block")
+    url = place.database_url or f"sqlite:///{place.data_dir}/memsvc.sqlite3"
+    engine = create_engine(url)
+    upgrade(engine, None, scripts)
+    with engine.begin() as connection:
+        for statement in OLD_BANK.split(";"):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    store = place.open()
+    assert store.get_bank("b").identity == "made-by"
+    assert [row.document_id for row in store.live_blocks("b", "made-by")] == ["d"]
+    (fenced,) = store.fence("another", "made-by")
+    assert (fenced.bank, fenced.serving) == ("b", True)
+    assert [doc.text for doc in store.unmatched("b", 9, 99)] == ["older"]
 
 
 def test_an_older_file_is_backed_up_until_its_texts_must_go(tmp_path: Path) -> None:
@@ -76,11 +116,11 @@ def test_an_older_file_is_backed_up_until_its_texts_must_go(tmp_path: Path) -> N
     (copy,) = backups(file)
     with sqlite3.connect(copy) as old:
         assert old.execute("SELECT text FROM document_texts").fetchall() == [(doc.text,)]
-        assert old.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert old.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
     old.close()
     with engine.begin() as connection:
         connection.execute(text("SELECT colour FROM banks"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
     engine.dispose()
 
     store = Store.open(data_dir)

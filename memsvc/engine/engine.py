@@ -106,10 +106,10 @@ class Engine(StoreVerbs):
             await asyncio.wrap_future(self._owner.loaded)
             identity = await asyncio.wrap_future(self._owner.encode(lambda m: m.identity))
             digest = self._banks.digest = identity.digest
-            foreign = await self._in_thread(lambda: self._store.requeue_other_identities(digest))
+            foreign = await self._in_thread(lambda: len(self._store.fence(digest)))
             if foreign:
-                _LOG.warning("%d documents of another model are encoded anew", foreign)
-                self._counters.add("blocks_foreign", foreign)
+                _LOG.warning("%d banks of another model are encoded anew", foreign)
+                self._counters.add("banks_foreign", foreign)
             self._identity = identity
             self._progress.ring()
             self._spawn(self._warm())

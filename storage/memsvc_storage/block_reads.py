@@ -15,7 +15,7 @@ from sqlalchemy import Select, select
 from memsvc_storage.core import BATCH, StoreCore, bank_id
 from memsvc_storage.errors import BlockGone, CorruptBlock
 from memsvc_storage.handles import SegmentUnknown
-from memsvc_storage.models import DocumentRow, SegmentRow, StoredBlock
+from memsvc_storage.models import BlockTable, DocumentRow, SegmentRow, StoredBlock
 from memsvc_storage.rows import BlockRow, chunked
 from memsvc_storage.segments import SegmentDamaged, Span
 
@@ -26,24 +26,23 @@ class BlockReads(StoreCore):
     def live_blocks(self, bank: str, identity_digest: str) -> list[BlockRow]:
         """The blocks of READY documents made by this identity, by row. Raises BankNotFound."""
         with self._db.read() as session:
-            query = (
-                _blocks()
-                .join(SegmentRow, SegmentRow.segment == StoredBlock.segment)
-                .where(
-                    SegmentRow.bank_id == bank_id(session, bank),
-                    SegmentRow.identity == identity_digest,
-                    DocumentRow.state == "READY",
-                )
+            query = _blocks(StoredBlock).where(
+                SegmentRow.bank_id == bank_id(session, bank),
+                SegmentRow.identity == identity_digest,
+                DocumentRow.state == "READY",
             )
             return [BlockRow(*row) for row in session.execute(query)]
 
     def block_rows(self, bank: str, row_ids: Sequence[int]) -> list[BlockRow]:
         """Where some documents' blocks lie now; documents without a block are left out."""
+        return self._block_rows(bank, row_ids, StoredBlock)
+
+    def _block_rows(self, bank: str, row_ids: Sequence[int], table: BlockTable) -> list[BlockRow]:
         found: list[BlockRow] = []
         with self._db.read() as session:
-            query = _blocks().where(DocumentRow.bank_id == bank_id(session, bank))
+            query = _blocks(table).where(DocumentRow.bank_id == bank_id(session, bank))
             for some in chunked(row_ids, BATCH):
-                rows = session.execute(query.where(StoredBlock.row_id.in_(some)))
+                rows = session.execute(query.where(table.row_id.in_(some)))
                 found += [BlockRow(*row) for row in rows]
         return found
 
@@ -125,19 +124,21 @@ class BlockReads(StoreCore):
         return results
 
 
-def _blocks() -> Select[int, str, int, str, int, int, dict[str, int], int]:
+def _blocks(table: BlockTable) -> Select[int, str, int, str, int, int, dict[str, int], int, str]:
     """The columns of `BlockRow`, by row."""
     return (
         select(
-            StoredBlock.row_id,
+            table.row_id,
             DocumentRow.document_id,
-            StoredBlock.revision,
-            StoredBlock.segment,
-            StoredBlock.row_start,
-            StoredBlock.rows,
-            StoredBlock.crc,
-            StoredBlock.tokens,
+            table.revision,
+            table.segment,
+            table.row_start,
+            table.rows,
+            table.crc,
+            table.tokens,
+            SegmentRow.identity,
         )
-        .join(DocumentRow, DocumentRow.row_id == StoredBlock.row_id)
-        .order_by(StoredBlock.row_id)
+        .join(DocumentRow, DocumentRow.row_id == table.row_id)
+        .join(SegmentRow, SegmentRow.segment == table.segment)
+        .order_by(table.row_id)
     )

@@ -7,10 +7,9 @@ row names, which recovery deletes.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 from sqlalchemy import delete, insert, select, update
@@ -18,12 +17,25 @@ from sqlalchemy.orm import Session
 
 from memsvc_storage.block_reads import BlockReads
 from memsvc_storage.core import BATCH, bank_id, count_kv_bytes, now
-from memsvc_storage.models import BankRow, DocumentRow, IdentityRow, SegmentRow, StoredBlock
-from memsvc_storage.operations import begin, settle
-from memsvc_storage.rows import BlockRow, Encoded, chunked, identity_digest
+from memsvc_storage.models import (
+    BankRow,
+    DocumentRow,
+    IdentityRow,
+    NextBlock,
+    SegmentRow,
+    StoredBlock,
+)
+from memsvc_storage.operations import settle
+from memsvc_storage.rows import BlockRow, DocumentState, Encoded, chunked, identity_digest
 from memsvc_storage.segments import WrittenSegment, write_segment
 
 IDENTITY_KEY = "memsvc.identity"
+Wanted: TypeAlias = Mapping[int, tuple[str, str | None]]
+"""(document id, operation that waits for it) by row, of documents whose blocks are taken."""
+Choose: TypeAlias = Callable[[Session, int, str, Sequence[Encoded]], Wanted]
+"""(session, bank's number, identity's digest, blocks) to those of them that are wanted."""
+Attach: TypeAlias = Callable[[Session, int, str, Wanted, Sequence[dict[str, Any]]], None]
+"""(session, bank's number, identity's digest, wanted, columns of blocks): hands the blocks out."""
 
 
 class BlockWrites(BlockReads):
@@ -34,16 +46,28 @@ class BlockWrites(BlockReads):
     ) -> list[BlockRow]:
         """Make blocks of PENDING documents durable: one segment file, then one SQL commit.
 
-        Documents deleted or changed meanwhile are skipped. Raises BankNotFound, or ValueError if
-        the tensors do not fit together.
+        Documents deleted or changed meanwhile are skipped, and all of them where blocks of another
+        identity serve the bank. Raises BankNotFound, or ValueError if the tensors do not fit
+        together.
         """
+        return self._write_blocks(bank, identity_json, encoded, _awaited, _attach)
+
+    def _write_blocks(
+        self,
+        bank: str,
+        identity_json: Mapping[str, Any],
+        encoded: Sequence[Encoded],
+        choose: Choose,
+        attach: Attach,
+    ) -> list[BlockRow]:
+        """One segment of the blocks that are wanted before it is written, and in its commit."""
+        digest, segment = identity_digest(identity_json), uuid4().hex
         with self._db.read() as session:
             number = bank_id(session, bank)
-            awaited = _awaited(session, number, encoded)
-        chosen = list({item[0]: item for item in encoded if item[0] in awaited}.values())
+            wanted = choose(session, number, digest, encoded)
+        chosen = list({item[0]: item for item in encoded if item[0] in wanted}.values())
         if not chosen:
             return []
-        digest, segment = identity_digest(identity_json), uuid4().hex
         path = self._segment_path(number, segment)
         try:
             written = write_segment(path, [item[2] for item in chosen], {IDENTITY_KEY: digest})
@@ -51,16 +75,16 @@ class BlockWrites(BlockReads):
             with self._db.read() as session:
                 bank_id(session, bank)
             raise
-        rows: list[BlockRow] = []
         with self._db.write() as session:
-            awaited = _awaited(session, number, chosen)
-            if awaited:
+            wanted = choose(session, number, digest, chosen)
+            columns = _columns(segment, written, chosen, wanted)
+            if columns:
                 _know_identity(session, digest, identity_json)
                 name_segment(session, number, segment, digest, written)
-                rows = _attach(session, number, segment, written, chosen, awaited)
-        if not rows:
+                attach(session, number, digest, wanted, columns)
+        if not columns:
             path.unlink(missing_ok=True)
-        return rows
+        return [_row(each, wanted, digest) for each in columns]
 
     def fail_document(self, row_id: int, revision: int, error: str) -> None:
         """Mark a PENDING document FAILED; no-op if it was deleted or changed meanwhile."""
@@ -77,26 +101,6 @@ class BlockWrites(BlockReads):
         """Take these documents' blocks away and make the documents PENDING again."""
         with self._db.write() as session:
             requeue_documents(session, row_ids, reason)
-
-    def requeue_other_identities(self, identity_digest: str) -> int:
-        """Make documents whose block another identity made PENDING again; how many.
-
-        Each bank concerned gets a REENCODE operation over them.
-        """
-        query = (
-            select(BankRow.name, StoredBlock.row_id)
-            .join(SegmentRow, SegmentRow.segment == StoredBlock.segment)
-            .join(BankRow, BankRow.id == SegmentRow.bank_id)
-            .where(SegmentRow.identity != identity_digest)
-        )
-        with self._db.write() as session:
-            by_bank: dict[str, list[int]] = defaultdict(list)
-            for name, row_id in session.execute(query):
-                by_bank[name].append(row_id)
-            for name, row_ids in by_bank.items():
-                operation = begin(session, name, "REENCODE", len(row_ids))
-                requeue_documents(session, row_ids, "", operation.operation_id)
-        return sum(map(len, by_bank.values()))
 
 
 def requeue_documents(
@@ -115,7 +119,8 @@ def requeue_documents(
             ),
             execution_options={"synchronize_session": False},
         )
-        session.execute(delete(StoredBlock).where(StoredBlock.row_id.in_(some)))
+        for table in (StoredBlock, NextBlock):
+            session.execute(delete(table).where(table.row_id.in_(some)))
     if banks:
         count_kv_bytes(session, BankRow.id.in_(banks))
 
@@ -138,14 +143,14 @@ def name_segment(
     session.flush()
 
 
-def _awaited(
-    session: Session, number: int, encoded: Sequence[Encoded]
-) -> dict[int, tuple[str, str | None]]:
-    """(document id, operation id) by row, of the documents that still wait for these blocks."""
+def of_revision(
+    session: Session, number: int, encoded: Sequence[Encoded], state: DocumentState
+) -> Wanted:
+    """Those documents of some blocks that are in this state, at the revision of the block."""
     revisions = {item[0]: item[1] for item in encoded}
     query = select(
         DocumentRow.row_id, DocumentRow.revision, DocumentRow.document_id, DocumentRow.operation_id
-    ).where(DocumentRow.bank_id == number, DocumentRow.state == "PENDING")
+    ).where(DocumentRow.bank_id == number, DocumentRow.state == state)
     return {
         row.row_id: (row.document_id, row.operation_id)
         for some in chunked(list(revisions), BATCH)
@@ -154,42 +159,64 @@ def _awaited(
     }
 
 
+def _awaited(session: Session, number: int, digest: str, encoded: Sequence[Encoded]) -> Wanted:
+    serving = session.scalar(select(BankRow.identity).where(BankRow.id == number))
+    if serving is not None and serving != digest:
+        return {}
+    return of_revision(session, number, encoded, "PENDING")
+
+
 def _know_identity(session: Session, digest: str, body: Mapping[str, Any]) -> None:
     if session.get(IdentityRow, digest) is None:
         session.add(IdentityRow(digest=digest, body=dict(body)))
         session.flush()
 
 
+def _columns(
+    segment: str, written: WrittenSegment, chosen: Sequence[Encoded], wanted: Wanted
+) -> list[dict[str, Any]]:
+    """What is stored of the blocks that are wanted."""
+    return [
+        {
+            "row_id": row_id,
+            "segment": segment,
+            "revision": revision,
+            "row_start": span.start,
+            "rows": span.rows,
+            "bytes": nbytes,
+            "crc": dict(span.crc),
+            "tokens": tokens,
+        }
+        for (row_id, revision, _, tokens), span, nbytes in zip(
+            chosen, written.spans, written.sizes, strict=True
+        )
+        if row_id in wanted
+    ]
+
+
+def _row(columns: Mapping[str, Any], wanted: Wanted, digest: str) -> BlockRow:
+    kept = {name: value for name, value in columns.items() if name != "bytes"}
+    return BlockRow(document_id=wanted[columns["row_id"]][0], identity=digest, **kept)
+
+
 def _attach(
     session: Session,
     number: int,
-    segment: str,
-    written: WrittenSegment,
-    chosen: Sequence[Encoded],
-    awaited: Mapping[int, tuple[str, str | None]],
-) -> list[BlockRow]:
-    """Give the awaited documents their blocks and settle their operations."""
-    rows: list[BlockRow] = []
-    stored: list[dict[str, Any]] = []
-    size = 0
-    for item, span, nbytes in zip(chosen, written.spans, written.sizes, strict=True):
-        row_id, revision, _, tokens = item
-        if row_id not in awaited:
-            continue
-        name, crc = awaited[row_id][0], dict(span.crc)
-        row = BlockRow(row_id, name, revision, segment, span.start, span.rows, crc, tokens)
-        rows.append(row)
-        fields = asdict(row)
-        del fields["document_id"]
-        stored.append({**fields, "bytes": nbytes})
-        size += nbytes
+    digest: str,
+    wanted: Wanted,
+    columns: Sequence[dict[str, Any]],
+) -> None:
+    """Let the blocks serve, their documents be READY, and settle the operations."""
     ready = {"state": "READY", "error": "", "operation_id": None}
-    session.execute(insert(StoredBlock), stored)
+    session.execute(insert(StoredBlock), columns)
     session.execute(
         update(DocumentRow),
-        [{"row_id": r.row_id, "tokens": r.tokens, "chunks": r.rows, **ready} for r in rows],
+        [
+            {"row_id": c["row_id"], "tokens": c["tokens"], "chunks": c["rows"], **ready}
+            for c in columns
+        ],
     )
-    more = BankRow.kv_bytes + size
-    session.execute(update(BankRow).where(BankRow.id == number).values(kv_bytes=more))
-    settle(session, done=Counter(op for _, op in awaited.values() if op is not None))
-    return rows
+    more = BankRow.kv_bytes + sum(c["bytes"] for c in columns)
+    values = {"kv_bytes": more, "identity": digest}
+    session.execute(update(BankRow).where(BankRow.id == number).values(**values))
+    settle(session, done=Counter(op for _, op in wanted.values() if op is not None))

@@ -19,10 +19,11 @@ from memsvc_storage.block_writes import IDENTITY_KEY, name_segment
 from memsvc_storage.core import BATCH
 from memsvc_storage.errors import CorruptBlock
 from memsvc_storage.inspection import InspectionVerbs, SegmentUsage, Tensors
-from memsvc_storage.models import BankRow, SegmentRow, StoredBlock
+from memsvc_storage.models import BankRow, BlockTable, NextBlock, SegmentRow, StoredBlock
 from memsvc_storage.rows import BlockRow, CompactReport, chunked
 from memsvc_storage.segments import WrittenSegment, sync_directory, write_segment
 
+_TABLES: tuple[BlockTable, ...] = (StoredBlock, NextBlock)
 MAX_SEGMENT_BYTES = 64 << 20  # held in memory at a time, and written into one file
 
 
@@ -44,8 +45,9 @@ class CompactionVerbs(InspectionVerbs):
                 if usage.dead_fraction > 0 and usage.dead_fraction >= min_dead_fraction
             ]
             moved = sum(
-                self._move(bank, number, identity, row_ids)
-                for identity, row_ids in self._batches(worn)
+                self._move(bank, number, table, identity, row_ids)
+                for table in _TABLES
+                for identity, row_ids in self._batches(table, worn)
             )
             self._drop(number, [usage.segment for usage in worn])
             self._db.scrub()
@@ -58,13 +60,15 @@ class CompactionVerbs(InspectionVerbs):
             segments_after=len(after),
         )
 
-    def _batches(self, usages: Sequence[SegmentUsage]) -> Iterator[tuple[str, list[int]]]:
+    def _batches(
+        self, table: BlockTable, usages: Sequence[SegmentUsage]
+    ) -> Iterator[tuple[str, list[int]]]:
         """Live rows of some segments, with their identity, in runs that fit into one file."""
         for identity, group in groupby(sorted(usages, key=_identity), key=_identity):
             batch: list[int] = []
             held = 0
             for usage in group:
-                for row_id, size in self._live(usage.segment):
+                for row_id, size in self._live(table, usage.segment):
                     if batch and held + size > MAX_SEGMENT_BYTES:
                         yield identity, batch
                         batch, held = [], 0
@@ -73,18 +77,20 @@ class CompactionVerbs(InspectionVerbs):
             if batch:
                 yield identity, batch
 
-    def _live(self, segment: str) -> list[tuple[int, int]]:
-        query = select(StoredBlock.row_id, StoredBlock.bytes).order_by(StoredBlock.row_start)
+    def _live(self, table: BlockTable, segment: str) -> list[tuple[int, int]]:
+        query = select(table.row_id, table.bytes).order_by(table.row_start)
         with self._db.read() as session:
-            rows = session.execute(query.where(StoredBlock.segment == segment))
+            rows = session.execute(query.where(table.segment == segment))
             return [(row[0], row[1]) for row in rows]
 
-    def _move(self, bank: str, number: int, identity: str, row_ids: Sequence[int]) -> int:
+    def _move(
+        self, bank: str, number: int, table: BlockTable, identity: str, row_ids: Sequence[int]
+    ) -> int:
         """Copy blocks into a new segment and let their rows name it; how many."""
         blocks: list[BlockRow] = []
         tensors: list[Tensors] = []
         corrupt: list[int] = []
-        for block, result in self._load(bank, self.block_rows(bank, row_ids)):
+        for block, result in self._load(bank, self._block_rows(bank, row_ids, table)):
             if isinstance(result, dict):
                 blocks.append(block)
                 tensors.append(result)
@@ -98,10 +104,10 @@ class CompactionVerbs(InspectionVerbs):
         path = self._segment_path(number, segment)
         written = write_segment(path, tensors, {IDENTITY_KEY: identity})
         with self._db.write() as session:
-            places = _still_there(session, number, segment, blocks, written)
+            places = _still_there(session, number, table, segment, blocks, written)
             if places:
                 name_segment(session, number, segment, identity, written)
-                session.execute(update(StoredBlock), places)
+                session.execute(update(table), places)
         if not places:
             path.unlink(missing_ok=True)
         return len(places)
@@ -112,8 +118,10 @@ class CompactionVerbs(InspectionVerbs):
         empty: list[str] = []
         with self._db.write() as session:
             for some in chunked(segments, BATCH):
-                query = select(StoredBlock.segment).distinct()
-                used = set(session.scalars(query.where(StoredBlock.segment.in_(some))))
+                used: set[str] = set()
+                for table in _TABLES:
+                    query = select(table.segment).distinct().where(table.segment.in_(some))
+                    used.update(session.scalars(query))
                 unused = [segment for segment in some if segment not in used]
                 session.execute(delete(SegmentRow).where(SegmentRow.segment.in_(unused)))
                 empty += unused
@@ -131,6 +139,7 @@ def _identity(usage: SegmentUsage) -> str:
 def _still_there(
     session: Session,
     number: int,
+    table: BlockTable,
     segment: str,
     blocks: Sequence[BlockRow],
     written: WrittenSegment,
@@ -138,11 +147,11 @@ def _still_there(
     """New places of those blocks that nobody has deleted or replaced since they were copied."""
     if session.get(BankRow, number) is None:
         return []
-    query = select(StoredBlock.row_id, StoredBlock.segment)
+    query = select(table.row_id, table.segment)
     now_at = {
         row[0]: row[1]
         for some in chunked([block.row_id for block in blocks], BATCH)
-        for row in session.execute(query.where(StoredBlock.row_id.in_(some)))
+        for row in session.execute(query.where(table.row_id.in_(some)))
     }
     return [
         {"row_id": block.row_id, "segment": segment, "row_start": span.start}

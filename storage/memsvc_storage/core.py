@@ -6,7 +6,7 @@ Knows where things lie; knows none of the verbs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -115,6 +115,8 @@ def to_bank(row: BankRow) -> Bank:
         row.etag,
         row.create_time,
         row.update_time,
+        row.identity,
+        row.reencode_operation,
     )
 
 
@@ -148,3 +150,15 @@ def text_size(title: str, text: str) -> int:
 def plain(metadata: Mapping[str, Scalar] | None) -> dict[str, Any]:
     """Metadata as a JSON object."""
     return dict(metadata or {})
+
+
+def within(sizes: Sequence[tuple[int, int]], limit: int) -> list[int]:
+    """The first rows whose sizes together stay within the limit, but at least one."""
+    chosen: list[int] = []
+    total = 0
+    for row_id, size in sizes:
+        total += size
+        if chosen and total > limit:
+            break
+        chosen.append(row_id)
+    return chosen

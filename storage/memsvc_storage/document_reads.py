@@ -5,14 +5,14 @@ Knows document rows; knows nothing of blocks or files. Texts are loaded only whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from memsvc_storage.core import BATCH, FACTS, StoreCore, bank_id, to_document
+from memsvc_storage.core import BATCH, FACTS, StoreCore, bank_id, to_document, within
 from memsvc_storage.errors import DocumentNotFound
 from memsvc_storage.models import BankRow, DocumentRow, TextRow
 from memsvc_storage.rows import Document, Page, chunked
@@ -107,17 +107,28 @@ class DocumentReads(StoreCore):
         with self._db.read() as session:
             return [(row.name, row.document_id) for row in session.execute(query)]
 
-    def pending(self, limit_docs: int, limit_chars: int) -> list[Document]:
+    def pending(
+        self,
+        limit_docs: int,
+        limit_chars: int,
+        identities: Collection[str | None] | None = None,
+    ) -> list[Document]:
         """The next documents to encode, with text: the oldest, and more of the same bank.
 
-        At least one if any is PENDING, however long it is.
+        At least one if any is PENDING, however long it is. `identities`: only of banks whose
+        blocks these made (None among them: of banks that have had no block yet).
         """
         waiting = DocumentRow.state == "PENDING"
+        if identities is not None:
+            known = BankRow.identity.in_([one for one in identities if one is not None])
+            ours = or_(known, BankRow.identity.is_(None)) if None in identities else known
+        else:
+            ours = true()
         with self._db.read() as session:
             first = session.execute(
                 select(BankRow.id, BankRow.name)
                 .join(DocumentRow, DocumentRow.bank_id == BankRow.id)
-                .where(waiting)
+                .where(waiting, ours)
                 .order_by(DocumentRow.row_id)
                 .limit(1)
             ).one_or_none()
@@ -130,7 +141,7 @@ class DocumentReads(StoreCore):
                 .order_by(DocumentRow.row_id)
                 .limit(limit_docs)
             ).all()
-            chosen = _within([(row[0], row[1]) for row in sizes], limit_chars)
+            chosen = within([(row[0], row[1]) for row in sizes], limit_chars)
             query = _facts(with_text=True).where(DocumentRow.row_id.in_(chosen))
             rows = session.execute(query.order_by(DocumentRow.row_id)).all()
         return [to_document(first.name, row, row.text) for row in rows]
@@ -140,15 +151,3 @@ def _facts(with_text: bool = False) -> Select[*tuple[Any, ...]]:
     if not with_text:
         return select(*FACTS)
     return select(*FACTS, TextRow.text).join(TextRow, TextRow.row_id == DocumentRow.row_id)
-
-
-def _within(sizes: Sequence[tuple[int, int]], limit: int) -> list[int]:
-    """The first rows whose sizes together stay within the limit, but at least one."""
-    chosen: list[int] = []
-    total = 0
-    for row_id, size in sizes:
-        total += size
-        if chosen and total > limit:
-            break
-        chosen.append(row_id)
-    return chosen

@@ -30,7 +30,7 @@ from memsvc_storage.errors import (
     QuotaExceeded,
 )
 from memsvc_storage.ids import new_etag
-from memsvc_storage.models import BankRow, DocumentRow, StoredBlock, TextRow
+from memsvc_storage.models import BankRow, DocumentRow, NextBlock, StoredBlock, TextRow
 from memsvc_storage.operations import begin, settle, to_operation
 from memsvc_storage.replay import operation_of, pack_document, record, recorded, unpack_documents
 from memsvc_storage.rows import (
@@ -190,12 +190,13 @@ def _weigh(bank: BankRow, row: DocumentRow, size: int) -> None:
 
 
 def drop_block(session: Session, row: DocumentRow) -> None:
-    """Take a document's block away; whoever waited for its encoding need not any more."""
+    """Take a document's blocks away; whoever waited for its encoding need not any more."""
     size = session.scalar(select(StoredBlock.bytes).where(StoredBlock.row_id == row.row_id))
     if size is not None:
         session.execute(delete(StoredBlock).where(StoredBlock.row_id == row.row_id))
         less = BankRow.kv_bytes - size
         session.execute(update(BankRow).where(BankRow.id == row.bank_id).values(kv_bytes=less))
+    session.execute(delete(NextBlock).where(NextBlock.row_id == row.row_id))
     if row.operation_id is not None:
         settle(session, done=Counter([row.operation_id]))
         row.operation_id = None

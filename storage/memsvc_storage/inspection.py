@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union_all
 
 from memsvc_storage.block_writes import BlockWrites
 from memsvc_storage.core import bank_id
 from memsvc_storage.errors import BlockGone, CorruptBlock
-from memsvc_storage.models import DocumentRow, SegmentRow, StoredBlock
+from memsvc_storage.models import BlockTable, DocumentRow, NextBlock, SegmentRow, StoredBlock
 from memsvc_storage.rows import BankStats, BlockRow, VerifyReport, chunked
 
 VERIFY_BATCH = 64  # blocks read at once
@@ -45,22 +45,36 @@ class InspectionVerbs(BlockWrites):
     """The verbs that look at a bank's blocks and files."""
 
     def verify(self, bank: str) -> VerifyReport:
-        """Read every block of a bank against its checksums. Raises BankNotFound."""
+        """Read every block of a bank against its checksums, those of a re-encoding under way, too
+        (which are not counted). Raises BankNotFound."""
         with self._db.read() as session:
             where = DocumentRow.bank_id == bank_id(session, bank)
             count = select(func.count()).select_from(DocumentRow).where(where)
             documents = session.scalar(count) or 0
-            rows = list(session.scalars(select(StoredBlock.row_id).join(DocumentRow).where(where)))
+            rows, following = (
+                list(session.scalars(select(table.row_id).join(DocumentRow).where(where)))
+                for table in (StoredBlock, NextBlock)
+            )
             ready = select(DocumentRow.row_id).where(where, DocumentRow.state == "READY")
             missing = set(session.scalars(ready)) - set(rows)
         corrupt: set[int] = set()
-        for some in chunked(rows, VERIFY_BATCH):
-            for block, result in self._load(bank, self.block_rows(bank, some)):
-                if isinstance(result, CorruptBlock):
-                    place = self._locate(block.segment)
-                    gone = place is not None and not place[0].exists()
-                    (missing if gone else corrupt).add(block.row_id)
+        tables: tuple[tuple[BlockTable, list[int]], ...] = (
+            (StoredBlock, rows),
+            (NextBlock, following),
+        )
+        for table, row_ids in tables:
+            for some in chunked(row_ids, VERIFY_BATCH):
+                self._verify(bank, self._block_rows(bank, some, table), corrupt, missing)
         return VerifyReport(documents, len(rows), sorted(corrupt), sorted(missing))
+
+    def _verify(
+        self, bank: str, blocks: Sequence[BlockRow], corrupt: set[int], missing: set[int]
+    ) -> None:
+        for block, result in self._load(bank, blocks):
+            if isinstance(result, CorruptBlock):
+                place = self._locate(block.segment)
+                gone = place is not None and not place[0].exists()
+                (missing if gone else corrupt).add(block.row_id)
 
     def stats(self, bank: str) -> BankStats:
         """Raises BankNotFound."""
@@ -87,16 +101,19 @@ class InspectionVerbs(BlockWrites):
         """The bank's number and its segments."""
         with self._db.read() as session:
             number = bank_id(session, bank)
+            live = union_all(
+                *(select(table.segment, table.rows) for table in (StoredBlock, NextBlock))
+            ).subquery()
             query = (
                 select(
                     SegmentRow.segment,
                     SegmentRow.identity,
                     SegmentRow.bytes,
                     SegmentRow.rows,
-                    func.coalesce(func.sum(StoredBlock.rows), 0),
-                    func.count(StoredBlock.row_id),
+                    func.coalesce(func.sum(live.c.rows), 0),
+                    func.count(live.c.segment),
                 )
-                .outerjoin(StoredBlock, StoredBlock.segment == SegmentRow.segment)
+                .outerjoin(live, live.c.segment == SegmentRow.segment)
                 .where(SegmentRow.bank_id == number)
                 .group_by(SegmentRow.segment)
             )

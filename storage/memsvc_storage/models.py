@@ -2,7 +2,8 @@
 
 Texts stand in a table of their own: a change of state then rewrites a short row, and scans over
 facts read dense pages. A document without a row in `blocks` has no block: dropping the row is
-the tombstone, and a segment's dead rows are those that no block names.
+the tombstone, and a segment's dead rows are those that no block names. `next_blocks` are what
+another model makes of documents while the blocks of the former go on serving.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ class Base(DeclarativeBase):
 
 
 class BankRow(Base):
+    """`identity`: what made its blocks (None: nothing yet). `reencode_operation`: the last one
+    that brought, or brings, the whole bank to another identity. Both outlive what they name."""
+
     __tablename__ = "banks"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
@@ -67,6 +71,8 @@ class BankRow(Base):
     etag: Mapped[str] = mapped_column(String(32))
     create_time: Mapped[datetime] = mapped_column(UtcTime)
     update_time: Mapped[datetime] = mapped_column(UtcTime)
+    identity: Mapped[str | None] = mapped_column(String(32))
+    reencode_operation: Mapped[str | None] = mapped_column(String(32))
 
 
 class DocumentRow(Base):
@@ -137,8 +143,8 @@ class SegmentRow(Base):
     __table_args__ = (Index("ix_segments_bank", "bank_id"),)
 
 
-class StoredBlock(Base):
-    __tablename__ = "blocks"
+class _BlockColumns:
+    """Where a document's block lies: the columns of `blocks` and of `next_blocks`."""
 
     row_id: Mapped[int] = mapped_column(
         ForeignKey("documents.row_id", ondelete="CASCADE"), primary_key=True, autoincrement=False
@@ -151,7 +157,22 @@ class StoredBlock(Base):
     crc: Mapped[dict[str, int]] = mapped_column(JSON)
     tokens: Mapped[int] = mapped_column(Integer)
 
+
+class StoredBlock(_BlockColumns, Base):
+    """The blocks that serve."""
+
+    __tablename__ = "blocks"
     __table_args__ = (Index("ix_blocks_segment", "segment"),)
+
+
+class NextBlock(_BlockColumns, Base):
+    """Blocks of the identity that a bank is being brought to; they serve once all are there."""
+
+    __tablename__ = "next_blocks"
+    __table_args__ = (Index("ix_next_blocks_segment", "segment"),)
+
+
+BlockTable = type[StoredBlock] | type[NextBlock]
 
 
 class OperationRow(Base):

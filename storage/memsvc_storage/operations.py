@@ -85,14 +85,14 @@ class OperationVerbs(StoreCore):
             return to_operation(row)
 
     def cancel_operation(self, operation_id: str) -> Operation:
-        """End a COMPACT or REENCODE operation that has not ended; nothing stored is undone.
+        """End a COMPACT operation that has not ended; nothing stored is undone.
 
-        An ENCODE operation stands for acknowledged documents, so it always runs to its end:
+        The others stand for documents that wait to be found, so they always run to their end:
         OperationFinished, as for every operation that has ended. Raises OperationNotFound.
         """
         with self._db.write() as session:
             row = _find(session, operation_id)
-            if row.state in FINISHED or row.kind == "ENCODE":
+            if row.state in FINISHED or row.kind != "COMPACT":
                 raise OperationFinished(operation_id, row.kind, row.state)
             row.state, row.update_time = "CANCELLED", now()
             return to_operation(row)

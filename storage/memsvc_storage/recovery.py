@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from memsvc_storage.block_writes import requeue_documents
@@ -49,9 +49,13 @@ def _sweep(banks: Path, named: set[tuple[int, str]], known: set[int]) -> set[tup
 
 
 def _resume_operations(session: Session) -> None:
-    """An operation goes on as long as documents wait under it. One without (a compaction, say)
-    was carried by the process that is gone, so it ends here instead of never."""
-    carried = exists().where(DocumentRow.operation_id == OperationRow.operation_id)
+    """An operation goes on as long as documents wait under it, or its bank is brought to another
+    identity by it. One without (a compaction, say) was carried by the process that is gone, so it
+    ends here instead of never."""
+    carried = or_(
+        exists().where(DocumentRow.operation_id == OperationRow.operation_id),
+        exists().where(BankRow.reencode_operation == OperationRow.operation_id),
+    )
     unfinished = OperationRow.state.not_in(FINISHED)
     quietly = {"synchronize_session": False}
     resumed = update(OperationRow).where(OperationRow.state == "RUNNING", carried)

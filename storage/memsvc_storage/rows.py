@@ -40,7 +40,8 @@ UNSET: Final = Unset.UNSET
 @dataclass(frozen=True)
 class Bank:
     """A bank. `text_bytes` (titles and texts) is what `quota_bytes` limits; `kv_bytes` are the
-    bytes of its live blocks."""
+    bytes of its live blocks. `identity`: the digest of what made them, None while there were none;
+    `reencode_operation`: the last operation that brought the whole bank to another identity."""
 
     id: int
     name: str
@@ -53,6 +54,8 @@ class Bank:
     etag: str
     create_time: datetime
     update_time: datetime
+    identity: str | None = None
+    reencode_operation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Operation:
 @dataclass(frozen=True)
 class BlockRow:
     """Where a document's block lies: rows [row_start, row_start + rows) of every tensor of a
-    segment. `crc` holds one CRC32 per tensor name."""
+    segment. `crc` holds one CRC32 per tensor name; `identity` is the digest of what made it."""
 
     row_id: int
     document_id: str
@@ -135,6 +138,7 @@ class BlockRow:
     rows: int
     crc: dict[str, int]
     tokens: int
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,15 @@ class AddResult:
 
     documents: list[Document | StorageError]
     operation: Operation
+
+
+@dataclass(frozen=True)
+class Fenced:
+    """A bank on its way to another identity. `serving`: its old blocks serve meanwhile."""
+
+    bank: str
+    operation_id: str
+    serving: bool
 
 
 @dataclass(frozen=True)

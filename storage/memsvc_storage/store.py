@@ -2,7 +2,7 @@
 
 Knows how the groups of verbs come together, how a directory is opened and locked. The verbs:
 `banks`, `document_reads`, `document_writes`, `block_reads`, `block_writes`, `inspection`,
-`compaction`, `operations`.
+`compaction`, `reencoding`, `operations`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from memsvc_storage.document_writes import DocumentWrites
 from memsvc_storage.errors import StoreLocked
 from memsvc_storage.operations import OperationVerbs
 from memsvc_storage.recovery import recover
+from memsvc_storage.reencoding import ReencodingVerbs
 
 LOCK_NAME = "lock"
 
 
-class Store(BankVerbs, DocumentReads, DocumentWrites, CompactionVerbs, OperationVerbs):
+class Store(
+    BankVerbs, DocumentReads, DocumentWrites, CompactionVerbs, ReencodingVerbs, OperationVerbs
+):
     """Synchronous and thread-safe: reads run side by side, writes one after the other. A write
     is durable when its verb returns; every verb raises StorageError once the store is closed."""
 
