@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from memsvc_router.api import Done, Event, Hop, Token
+from memsvc_router.api import AskOptions, Done, Event, Hop, MemoryView, Retriever, Step, Token
 from memsvc_storage import NewDocument
 
 from memsvc.engine import Engine, EngineStopped, MemoryChanged
@@ -249,3 +249,33 @@ async def test_a_document_that_vanishes_under_a_half_told_answer(tmp_path: Path)
         model.unleash()
         with pytest.raises(MemoryChanged, match="just changed"):
             await task
+
+
+async def test_time_spent_in_the_line_is_taken_from_the_budget(tmp_path: Path) -> None:
+    given: list[float | None] = []
+
+    class Noting(SteppingModel):
+        def ask(
+            self,
+            view: MemoryView,
+            question: str,
+            options: AskOptions,
+            retriever: Retriever | None = None,
+        ) -> Iterator[Event | Step]:
+            given.append(options.max_seconds)
+            return super().ask(view, question, options, retriever)
+
+    model = Noting(paced=True)
+    async with banks(tmp_path, model, "a", max_active=1) as engine:
+        first = asked(engine, "a", "letter first")
+        await until(lambda: bool(model.batches))
+        late = [
+            asyncio.create_task(answer(engine, "a", "letter", options=AskOptions(max_seconds=most)))
+            for most in (1e-9, 1000)
+        ]
+        await until(lambda: engine._owner._questions() == 3)
+        model.unleash()
+        await asyncio.gather(first, *late)
+    without, spent, left = given
+    assert (without is None, spent is None, left is None) == (True, False, False)
+    assert 0 < (spent or 0) < (left or 0) < 1000  # models take no budget of nothing

@@ -10,13 +10,14 @@ import re
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from memsvc_proto.v1 import bank_pb2, memory_pb2
-from memsvc_router.api import AskOptions
+from memsvc_router.api import AskOptions, Sampling
 from memsvc_storage import Idempotency, Scalar
 
 from memsvc import filters
@@ -30,7 +31,13 @@ MAX_QUESTION_CHARACTERS = 8192
 MAX_K = 256
 MAX_HOPS = 16
 MAX_DOCUMENTS_READ = 256
+MAX_READ_TOKENS = (1 << 31) - 1
 MAX_CONTEXT_TOKENS = 131_072
+MAX_ANSWER_TOKENS = 32_768
+MAX_TEMPERATURE = 10
+MAX_TOP_K = (1 << 31) - 1
+MAX_STOPS = 16
+MAX_STOP_CHARACTERS = 256
 MAX_PAGE_SIZE = 1000
 DEFAULT_PAGE_SIZE = 50
 MAX_BATCH_DOCUMENTS = 1000
@@ -46,6 +53,13 @@ LIMITS = {
     "`options.k`": f"1 to {MAX_K:,}",
     "`options.max_hops`": f"1 to {MAX_HOPS:,}",
     "`options.max_documents`": f"1 to {MAX_DOCUMENTS_READ:,}",
+    "`options.max_read_tokens`": "1 or more",
+    "`options.max_seconds`": "more than 0",
+    "`options.sampling.max_tokens`": f"1 to {MAX_ANSWER_TOKENS:,}",
+    "`options.sampling.temperature`": f"0 to {MAX_TEMPERATURE}",
+    "`options.sampling.top_p`": "more than 0, at most 1",
+    "`options.sampling.top_k`": "0 (all) or more",
+    "`options.sampling.stop`": f"{MAX_STOPS} strings of 1 to {MAX_STOP_CHARACTERS} characters",
     "`BuildContext.max_tokens`": f"1 to {MAX_CONTEXT_TOKENS:,}",
     "`page_size`": f"{MAX_PAGE_SIZE:,} (more counts as that); 0 counts as {DEFAULT_PAGE_SIZE}",
     "`AddDocuments.documents`": f"1 to {MAX_BATCH_DOCUMENTS:,}",
@@ -53,6 +67,8 @@ LIMITS = {
 }
 """What the limits are, for docs/errors.md."""
 
+_HOPS_SHARE = 0.75  # of the time until a call's deadline; the rest is for the answer itself
+_LEAST_SECONDS = 1e-3
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -144,20 +160,73 @@ def count(field: str, value: int, most: int) -> int:
 
 def fraction(field: str, value: float) -> float:
     """A number from 0 to 1 (NaN is none)."""
-    if not 0 <= value <= 1:
-        raise invalid(field, f"is {value}; 0 to 1 is taken")
+    return within(field, value, 0, 1)
+
+
+def within(field: str, value: float, least: int, most: int) -> float:
+    """A number from `least` to `most` (NaN is none)."""
+    if not least <= value <= most:
+        raise invalid(field, f"is {value}; {least:,} to {most:,} is taken")
     return value
 
 
-def options(message: memory_pb2.AskOptions) -> AskOptions:
-    """The budgets of a question; unset ones take the default."""
-    given: dict[str, int | float] = {}
-    for name, most in (("k", MAX_K), ("max_hops", MAX_HOPS), ("max_documents", MAX_DOCUMENTS_READ)):
+def above_zero(field: str, value: float, most: float = math.inf) -> float:
+    """A number of more than 0 (NaN is none)."""
+    if not 0 < value <= most:
+        limit = "" if most == math.inf else f" and at most {most}"
+        raise invalid(field, f"is {value}; more than 0{limit} is taken")
+    return value
+
+
+def options(message: memory_pb2.AskOptions, remaining: float | None) -> AskOptions:
+    """The budgets of a question; unset ones take the default. `remaining`: seconds until the
+    call's deadline; hops end well before it, so that the answer still arrives."""
+    given: dict[str, Any] = {}
+    for name, most in (
+        ("k", MAX_K),
+        ("max_hops", MAX_HOPS),
+        ("max_documents", MAX_DOCUMENTS_READ),
+        ("max_read_tokens", MAX_READ_TOKENS),
+    ):
         if message.HasField(name):
             given[name] = count(f"options.{name}", getattr(message, name), most)
     if message.HasField("min_confidence"):
         given["min_confidence"] = fraction("options.min_confidence", message.min_confidence)
-    return AskOptions(**given)  # type: ignore[arg-type]
+    seconds = [] if remaining is None else [max(remaining * _HOPS_SHARE, _LEAST_SECONDS)]
+    if message.HasField("max_seconds"):
+        seconds.append(above_zero("options.max_seconds", message.max_seconds))
+    return AskOptions(
+        **given, max_seconds=min(seconds, default=None), sampling=sampling(message.sampling)
+    )
+
+
+def sampling(message: memory_pb2.Sampling) -> Sampling:
+    """How an answer is written; what is unset takes the default."""
+    field = "options.sampling"
+    given: dict[str, Any] = {}
+    if message.HasField("max_tokens"):
+        tokens = count(f"{field}.max_tokens", message.max_tokens, MAX_ANSWER_TOKENS)
+        given["max_tokens"] = tokens
+    if message.HasField("temperature"):
+        heat = within(f"{field}.temperature", message.temperature, 0, MAX_TEMPERATURE)
+        given["temperature"] = heat
+    if message.HasField("top_p"):
+        given["top_p"] = above_zero(f"{field}.top_p", message.top_p, 1)
+    if message.HasField("top_k"):
+        given["top_k"] = int(within(f"{field}.top_k", message.top_k, 0, MAX_TOP_K))
+    if message.HasField("seed"):
+        given["seed"] = message.seed
+    return Sampling(**given, stop=_stops(f"{field}.stop", message.stop))
+
+
+def _stops(field: str, values: Sequence[str]) -> tuple[str, ...]:
+    if len(values) > MAX_STOPS:
+        raise invalid(field, f"holds {len(values):,} strings; at most {MAX_STOPS} are taken")
+    for index, value in enumerate(values):
+        if not value:
+            raise invalid(f"{field}[{index}]", "is empty")
+        text_field(f"{field}[{index}]", value, MAX_STOP_CHARACTERS)
+    return tuple(values)
 
 
 def document_filter(value: str) -> filters.Predicate | None:

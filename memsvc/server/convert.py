@@ -110,6 +110,14 @@ def hop(bank: str, event: api.Hop) -> memory_pb2.Hop:
         routed=[hit(bank, routed) for routed in event.routed],
         read=[document_name(bank, read) for read in event.read],
         milliseconds=event.milliseconds,
+        layers=[
+            memory_pb2.LayerRoute(
+                layer=route.layer,
+                documents=[document_name(bank, found) for found in route.documents],
+                scores=route.scores,
+            )
+            for route in event.layers
+        ],
     )
 
 
@@ -137,6 +145,7 @@ def usage(event: api.Usage) -> memory_pb2.Usage:
         hops=event.hops,
         forward_ms=event.forward_ms,
         total_ms=event.total_ms,
+        answer_tokens=event.answer_tokens,
     )
 
 

@@ -1,4 +1,4 @@
-# ruff: noqa: N802, ARG002  (the methods' names and arguments are the proto's)
+# ruff: noqa: N802  (the methods' names are the proto's)
 """MemoryService: questions to a bank. Knows the engine's three ways to ask; only reads."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         found = await self._engine.recall(
             bank,
             checks.question("question", request.question),
-            checks.options(request.options),
+            checks.options(request.options, context.time_remaining()),
             checks.document_filter(request.filter),
             with_texts=True,
         )
@@ -49,7 +49,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         answer = self._engine.ask(
             bank,
             checks.question("question", request.question),
-            checks.options(request.options),
+            checks.options(request.options, context.time_remaining()),
             checks.document_filter(request.filter),
         )
         async with aclosing(answer) as events:
@@ -65,7 +65,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             checks.question("query", request.query),
             checks.count("max_tokens", request.max_tokens, checks.MAX_CONTEXT_TOKENS),
             checks.document_filter(request.filter),
-            checks.options(request.options),
+            checks.options(request.options, context.time_remaining()),
         )
         return memory_pb2.BuildContextResponse(
             text=built.text,

@@ -6,16 +6,38 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AskOptions(_message.Message):
-    __slots__ = ("k", "max_hops", "max_documents", "min_confidence")
+    __slots__ = ("k", "max_hops", "max_documents", "min_confidence", "max_read_tokens", "max_seconds", "sampling")
     K_FIELD_NUMBER: _ClassVar[int]
     MAX_HOPS_FIELD_NUMBER: _ClassVar[int]
     MAX_DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     MIN_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    MAX_READ_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
     k: int
     max_hops: int
     max_documents: int
     min_confidence: float
-    def __init__(self, k: _Optional[int] = ..., max_hops: _Optional[int] = ..., max_documents: _Optional[int] = ..., min_confidence: _Optional[float] = ...) -> None: ...
+    max_read_tokens: int
+    max_seconds: float
+    sampling: Sampling
+    def __init__(self, k: _Optional[int] = ..., max_hops: _Optional[int] = ..., max_documents: _Optional[int] = ..., min_confidence: _Optional[float] = ..., max_read_tokens: _Optional[int] = ..., max_seconds: _Optional[float] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ...) -> None: ...
+
+class Sampling(_message.Message):
+    __slots__ = ("max_tokens", "temperature", "top_p", "top_k", "seed", "stop")
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TOP_P_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    max_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int
+    stop: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Hit(_message.Message):
     __slots__ = ("document", "score", "chunk", "start", "end", "hop", "read", "title", "quote")
@@ -39,19 +61,31 @@ class Hit(_message.Message):
     quote: str
     def __init__(self, document: _Optional[str] = ..., score: _Optional[float] = ..., chunk: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., hop: _Optional[int] = ..., read: bool = ..., title: _Optional[str] = ..., quote: _Optional[str] = ...) -> None: ...
 
+class LayerRoute(_message.Message):
+    __slots__ = ("layer", "documents", "scores")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    layer: int
+    documents: _containers.RepeatedScalarFieldContainer[str]
+    scores: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, layer: _Optional[int] = ..., documents: _Optional[_Iterable[str]] = ..., scores: _Optional[_Iterable[float]] = ...) -> None: ...
+
 class Hop(_message.Message):
-    __slots__ = ("index", "given", "routed", "read", "milliseconds")
+    __slots__ = ("index", "given", "routed", "read", "milliseconds", "layers")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     GIVEN_FIELD_NUMBER: _ClassVar[int]
     ROUTED_FIELD_NUMBER: _ClassVar[int]
     READ_FIELD_NUMBER: _ClassVar[int]
     MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
     index: int
     given: _containers.RepeatedScalarFieldContainer[str]
     routed: _containers.RepeatedCompositeFieldContainer[Hit]
     read: _containers.RepeatedScalarFieldContainer[str]
     milliseconds: float
-    def __init__(self, index: _Optional[int] = ..., given: _Optional[_Iterable[str]] = ..., routed: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., read: _Optional[_Iterable[str]] = ..., milliseconds: _Optional[float] = ...) -> None: ...
+    layers: _containers.RepeatedCompositeFieldContainer[LayerRoute]
+    def __init__(self, index: _Optional[int] = ..., given: _Optional[_Iterable[str]] = ..., routed: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., read: _Optional[_Iterable[str]] = ..., milliseconds: _Optional[float] = ..., layers: _Optional[_Iterable[_Union[LayerRoute, _Mapping]]] = ...) -> None: ...
 
 class Citation(_message.Message):
     __slots__ = ("document", "title", "quote", "start", "end", "chunk", "score", "hop", "layer")
@@ -82,20 +116,22 @@ class Token(_message.Message):
     def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("question_tokens", "read_tokens", "documents_read", "hops", "forward_ms", "total_ms")
+    __slots__ = ("question_tokens", "read_tokens", "documents_read", "hops", "forward_ms", "total_ms", "answer_tokens")
     QUESTION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     READ_TOKENS_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_READ_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     FORWARD_MS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_MS_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_TOKENS_FIELD_NUMBER: _ClassVar[int]
     question_tokens: int
     read_tokens: int
     documents_read: int
     hops: int
     forward_ms: float
     total_ms: float
-    def __init__(self, question_tokens: _Optional[int] = ..., read_tokens: _Optional[int] = ..., documents_read: _Optional[int] = ..., hops: _Optional[int] = ..., forward_ms: _Optional[float] = ..., total_ms: _Optional[float] = ...) -> None: ...
+    answer_tokens: int
+    def __init__(self, question_tokens: _Optional[int] = ..., read_tokens: _Optional[int] = ..., documents_read: _Optional[int] = ..., hops: _Optional[int] = ..., forward_ms: _Optional[float] = ..., total_ms: _Optional[float] = ..., answer_tokens: _Optional[int] = ...) -> None: ...
 
 class Done(_message.Message):
     __slots__ = ("answer", "found", "confidence", "usage")
