@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+MODEL_TYPE = "memsvc-small"
+
 
 @dataclass(frozen=True)
 class MemoryConfig:
@@ -31,15 +33,15 @@ class MemoryConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
-        return asdict(self) | {"model_type": "memsvc-small"}
+        return asdict(self) | {"model_type": MODEL_TYPE}
 
     @classmethod
     def from_dict(cls, body: dict[str, Any]) -> MemoryConfig:
         """Read a checkpoint's config. Raises ValueError naming an unknown or missing field."""
         body = dict(body)
         kind = body.pop("model_type", None)
-        if kind != "memsvc-small":
-            raise ValueError(f"model_type: expected 'memsvc-small', got {kind!r}")
+        if kind != MODEL_TYPE:
+            raise ValueError(f"model_type: expected {MODEL_TYPE!r}, got {kind!r}")
         unknown = set(body) - {f.name for f in fields(cls)}
         if unknown:
             raise ValueError(f"unknown fields in the model's config: {sorted(unknown)}")

@@ -15,7 +15,7 @@ from memsvc_client.cli.session import Defaults
 from memsvc_client.transport import DEFAULT_TARGET, DEFAULT_TIMEOUT
 
 ENTRY_POINTS = "memsvc.commands"
-SERVER_COMMANDS = ("serve", "doctor", "bench")
+SERVER_COMMANDS = ("serve", "doctor", "bench", "model")
 # Click's own class for wrong arguments; which module holds it differs between typer's versions.
 _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 

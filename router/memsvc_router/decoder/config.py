@@ -168,7 +168,7 @@ def backbone_config(body: Mapping[str, Any]) -> PreTrainedConfig:
         )
     try:
         config = AutoConfig.for_model(family, **fields)
-    except (StrictDataclassError, TypeError, KeyError) as error:
+    except (StrictDataclassError, AttributeError, TypeError, KeyError) as error:
         raise ValueError(f"config of a {family}: {error}") from error
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise ValueError(f"model_type: {family!r} is not a decoder that generates text")

@@ -156,19 +156,21 @@ class _Weights:
 
     def _embeddings(self, network: PreTrainedModel) -> set[str]:
         """Stored tensors with a row for each token: of the embeddings, and of the head on top."""
-        ends = [network.get_input_embeddings(), network.get_output_embeddings()]
-        modules = {name for name, module in network.named_modules() if module in ends}
-        names = {
-            name
-            for name, stored in self._stored.items()
-            if name.rpartition(".")[0] in modules and stored.shape[:1] == (self._vocabulary,)
-        }
-        if not names:
-            raise ValueError(
-                f"no tensor of {sorted(modules)} with {self._vocabulary} rows among the weights: "
-                "the template's tokens cannot be added"
-            )
-        return names
+        known = network.state_dict(keep_vars=True)
+        renamed = {name: one.shape for name, one in self._stored.items() if name not in known}
+        ends = (network.get_input_embeddings(), network.get_output_embeddings())
+        wanted = {id(p): tuple(p.shape) for end in ends for p in end.parameters()}
+        found = set()
+        for key, shape in wanted.items():
+            names = {name for name, one in known.items() if id(one) == key} & set(self._stored)
+            names = names or {name for name, other in renamed.items() if other == shape}
+            if shape[0] != self._vocabulary or not names:
+                raise ValueError(
+                    f"the template's tokens cannot be added: the weights have no table of "
+                    f"{list(shape)} that is known to be the embeddings or the head"
+                )
+            found |= names
+        return found
 
     def _grown(self, table: Tensor) -> Tensor:
         """With rows for new tokens: near the mean of the others."""

@@ -25,6 +25,7 @@ from memsvc_router.decoder.attention import ATTENTION, attach_routers
 from memsvc_router.decoder.config import MODEL_TYPE, MsaConfig, backbone_config, parse, plain
 from memsvc_router.decoder.shards import Shards, StoredTensor, listed
 from memsvc_router.decoder.source import (
+    CONFIG,
     TOKENIZER,
     find,
     highest_id,
@@ -51,11 +52,41 @@ class Decoder:
     routers_missing: bool
 
 
-def load_decoder(source: str | Path, dtype: torch.dtype | None = None) -> Decoder:
-    """Load a directory or a hub id, in the checkpoint's own precision unless `dtype` says another.
+@dataclass
+class Checkpoint:
+    """A checkpoint whose files were looked at, but whose weights still rest."""
 
-    Takes little more memory than the weights. Raises FileNotFoundError for what is missing and
-    ValueError for what is wrong, naming the file, the field or the tensor.
+    folder: Path
+    name: str
+    body: dict[str, Any]  # the backbone's own config
+    backbone: PreTrainedConfig
+    config: MsaConfig
+    tokenizer: Tokenizer
+    tokenizer_digest: str
+    shards: Shards
+    is_plain: bool
+
+    def identity(self, dtype: torch.dtype) -> Identity:
+        """What blocks are made by. Reads the weights that were not read yet, to digest them."""
+        # What else decides the content of a block: a change of it must be seen like one of weights.
+        beside = {key: one for key, one in self.body.items() if key not in ("dtype", "torch_dtype")}
+        facts = [beside, self.config.cosine, self.config.decouple_router]
+        return Identity(
+            model=f"msa/{self.backbone.model_type}/{self.name}",
+            weights_digest=self.shards.digest(json.dumps(facts, sort_keys=True)),
+            tokenizer_digest=self.tokenizer_digest,
+            template=self.config.template,
+            pool_size=self.config.pool_size,
+            dtype=str(dtype).removeprefix("torch."),
+            router_layers=self.config.router_layers,
+        )
+
+
+def open_checkpoint(source: str | Path) -> Checkpoint:
+    """Look at a directory or hub id: config, tokenizer, names and shapes of the weights.
+
+    Raises FileNotFoundError for what is missing and ValueError for what is wrong, naming the file
+    and the field.
     """
     folder, name = find(source)
     body = read_config(folder)
@@ -65,29 +96,34 @@ def load_decoder(source: str | Path, dtype: torch.dtype | None = None) -> Decode
         backbone = backbone_config(body)
         config = config or plain(backbone)
     except ValueError as error:
-        raise ValueError(f"{folder / 'config.json'}: {error}") from error
-    tokenizer, tokenizer_digest = read_tokenizer(folder)
+        raise ValueError(f"{folder / CONFIG}: {error}") from error
+    tokenizer, digest = read_tokenizer(folder)
     _check_tokenizer(folder, tokenizer, backbone)
     shards = Shards(folder)
-    dtype = dtype or shards.dtype()
-    network = load_network(shards, backbone, config, dtype)
-    if is_plain:
+    return Checkpoint(folder, name, body, backbone, config, tokenizer, digest, shards, is_plain)
+
+
+def load_decoder(source: str | Path, dtype: torch.dtype | None = None) -> Decoder:
+    """Load a directory or a hub id, in the checkpoint's own precision unless `dtype` says another.
+
+    Takes little more memory than the weights. Raises FileNotFoundError for what is missing and
+    ValueError for what is wrong, naming the file, the field or the tensor.
+    """
+    found = open_checkpoint(source)
+    dtype = dtype or found.shards.dtype()
+    try:
+        network = load_network(found.shards, found.backbone, found.config, dtype)
+    except ValueError as error:
+        raise ValueError(f"{found.folder}: {error}") from error
+    if found.is_plain:
         _log.warning(
             "%s has no routers: it is a plain %s, so the attention's own queries and keys route "
             "meanwhile. `memsvc model init` gives it routers, training makes them good.",
-            name,
-            backbone.model_type,
+            found.name,
+            found.backbone.model_type,
         )
-    identity = Identity(
-        model=f"msa/{backbone.model_type}/{name}",
-        weights_digest=shards.digest(_beside_weights(body, config)),
-        tokenizer_digest=tokenizer_digest,
-        template=config.template,
-        pool_size=config.pool_size,
-        dtype=str(dtype).removeprefix("torch."),
-        router_layers=config.router_layers,
-    )
-    return Decoder(network, config, tokenizer, identity, routers_missing=is_plain)
+    identity = found.identity(dtype)
+    return Decoder(network, found.config, found.tokenizer, identity, found.is_plain)
 
 
 def load_network(
@@ -162,12 +198,6 @@ def _check_tokenizer(folder: Path, tokenizer: Tokenizer, backbone: PreTrainedCon
             f"{path}: has ids up to {highest}, but config.json's vocab_size is {rows}: it belongs "
             "to another model"
         )
-
-
-def _beside_weights(body: dict[str, Any], config: MsaConfig) -> str:
-    """What else decides the content of a block."""
-    said = {key: value for key, value in body.items() if key not in ("dtype", "torch_dtype")}
-    return json.dumps([said, config.cosine, config.decouple_router], sort_keys=True)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Weights in safetensors files: found, checked, read one tensor at a time, digested, written.
 
 Knows names, shapes and bytes; nothing of what a model does with them. No pickle is ever opened.
-Files are read, never mapped: pages of a mapped file would count as memory beside the weights.
+Files are read, not mapped: one that is overwritten later can neither change nor kill a model that
+runs, and tensors that are converted as they load do not count twice.
 """
 
 from __future__ import annotations
