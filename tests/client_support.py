@@ -169,6 +169,12 @@ class Memory(memory_pb2_grpc.MemoryServiceServicer):
     def __init__(self, record: Record) -> None:
         self.record = record
 
+    def Recall(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.record.enter("Recall", request, context)
+        hops = [one.hop for one in self.record.events if one.WhichOneof("event") == "hop"]
+        hits = [hit for hop in hops for hit in hop.routed]
+        return memory_pb2.RecallResponse(hits=hits, hops=hops)
+
     def Ask(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         self.record.enter("Ask", request, context)
         context.add_callback(self.record.cancelled.set)

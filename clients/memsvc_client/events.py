@@ -6,7 +6,7 @@ and `end` count characters (code points) in a document's text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from memsvc_client.names import last_id
@@ -33,14 +33,28 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class LayerRoute:
+    """What one router layer (by its number in the model) chose: documents, best first, and its
+    scores for them."""
+
+    layer: int
+    documents: tuple[str, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Hop:
-    """One round of routing: what was given, what it was routed to (best first), what was read."""
+    """One round of routing: what was given, what it was routed to (best first), what was read.
+
+    `layers` is empty for models that route by all their layers together.
+    """
 
     index: int
     given: tuple[str, ...]
     routed: tuple[Hit, ...]
     read: tuple[str, ...]
     milliseconds: float
+    layers: tuple[LayerRoute, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +86,8 @@ class Token:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a question cost: the model's tokens, wall milliseconds."""
+    """What a question cost: the model's tokens, wall milliseconds. `answer_tokens`: written by the
+    model; 0 for models that point at their answers."""
 
     question_tokens: int = 0
     read_tokens: int = 0
@@ -80,6 +95,7 @@ class Usage:
     hops: int = 0
     forward_ms: float = 0.0
     total_ms: float = 0.0
+    answer_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,15 +112,36 @@ Event = Hop | Citation | Token | Done
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How a model that writes its answer picks tokens; None takes the server's default.
+
+    `temperature` 0: always the likeliest; `top_p` and `top_k` (0: all) narrow the choice; a `seed`
+    makes it repeatable; the answer ends before the first of the `stop` strings.
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    stop: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class AskOptions:
     """Budgets of one question; None takes the server's default. `k`: documents routed to;
     `max_hops`: rounds of routing; `max_documents`: texts read; `min_confidence`: below it the
-    answer is "not in memory"."""
+    answer is "not in memory"; `max_read_tokens`: tokens of texts read; `max_seconds`: after it no
+    further round begins, and the answer is given from what was read. Models that point at their
+    answers ignore `sampling`."""
 
     k: int | None = None
     max_hops: int | None = None
     max_documents: int | None = None
     min_confidence: float | None = None
+    max_read_tokens: int | None = None
+    max_seconds: float | None = None
+    sampling: Sampling = Sampling()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2
 from memsvc_proto.v1 import admin_pb2, memory_pb2, operation_pb2
 
-from memsvc_client import wire
+from memsvc_client import memory_wire, wire
 from memsvc_client.call import Call, Page, make_call
 from memsvc_client.events import AskOptions, Context, Event, Recall
 from memsvc_client.names import bank_name, operation_name
@@ -18,15 +18,15 @@ from memsvc_client.resources import HealthStatus, Operation, OperationState, Ser
 def recall(bank: str, question: str, options: AskOptions, filter: str) -> Call[Recall]:
     def convert(message: memory_pb2.RecallResponse) -> Recall:
         return Recall(
-            tuple(wire.hit(one) for one in message.hits),
-            tuple(wire.hop(one) for one in message.hops),
-            wire.usage(message.usage),
+            tuple(memory_wire.hit(one) for one in message.hits),
+            tuple(memory_wire.hop(one) for one in message.hops),
+            memory_wire.usage(message.usage),
         )
 
     request = memory_pb2.RecallRequest(
         bank=bank_name(bank),
         question=wire.unicode_only(question, "question"),
-        options=_options(options),
+        options=memory_wire.options(options),
         filter=filter,
     )
     return make_call("MemoryService/Recall", request, memory_pb2.RecallResponse, convert)
@@ -37,37 +37,28 @@ def ask(bank: str, question: str, options: AskOptions, filter: str) -> Call[Even
     request = memory_pb2.AskRequest(
         bank=bank_name(bank),
         question=wire.unicode_only(question, "question"),
-        options=_options(options),
+        options=memory_wire.options(options),
         filter=filter,
     )
-    return make_call("MemoryService/Ask", request, memory_pb2.AskEvent, wire.event)
+    return make_call("MemoryService/Ask", request, memory_pb2.AskEvent, memory_wire.event)
 
 
 def build_context(
     bank: str, query: str, max_tokens: int, options: AskOptions, filter: str
 ) -> Call[Context]:
     def convert(message: memory_pb2.BuildContextResponse) -> Context:
-        sources = tuple(wire.citation(one) for one in message.citations)
+        sources = tuple(memory_wire.citation(one) for one in message.citations)
         return Context(message.text, sources, message.tokens)
 
     request = memory_pb2.BuildContextRequest(
         bank=bank_name(bank),
         query=wire.unicode_only(query, "query"),
         max_tokens=max_tokens,
-        options=_options(options),
+        options=memory_wire.options(options),
         filter=filter,
     )
     response = memory_pb2.BuildContextResponse
     return make_call("MemoryService/BuildContext", request, response, convert)
-
-
-def _options(options: AskOptions) -> memory_pb2.AskOptions:
-    return memory_pb2.AskOptions(
-        k=options.k,
-        max_hops=options.max_hops,
-        max_documents=options.max_documents,
-        min_confidence=options.min_confidence,
-    )
 
 
 def get_operation(operation: str) -> Call[Operation]:

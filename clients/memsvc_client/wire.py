@@ -9,10 +9,9 @@ from typing import cast
 
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
-from memsvc_proto.v1 import admin_pb2, bank_pb2, document_pb2, memory_pb2, operation_pb2
+from memsvc_proto.v1 import admin_pb2, bank_pb2, document_pb2, operation_pb2
 
 from memsvc_client.errors import InvalidArgument, MemsvcError, from_status
-from memsvc_client.events import Citation, Done, Event, Hit, Hop, Token, Usage
 from memsvc_client.resources import (
     Bank,
     Document,
@@ -174,68 +173,3 @@ def server_info(message: admin_pb2.ServerInfo) -> ServerInfo:
         start_time=to_datetime(message.start_time) if message.HasField("start_time") else None,
         uptime=message.uptime.ToTimedelta().total_seconds(),
     )
-
-
-def hit(message: memory_pb2.Hit) -> Hit:
-    return Hit(
-        document=message.document,
-        score=message.score,
-        chunk=message.chunk,
-        start=message.start,
-        end=message.end,
-        hop=message.hop,
-        read=message.read,
-        title=message.title,
-        quote=message.quote,
-    )
-
-
-def hop(message: memory_pb2.Hop) -> Hop:
-    return Hop(
-        index=message.index,
-        given=tuple(message.given),
-        routed=tuple(hit(one) for one in message.routed),
-        read=tuple(message.read),
-        milliseconds=message.milliseconds,
-    )
-
-
-def citation(message: memory_pb2.Citation) -> Citation:
-    return Citation(
-        document=message.document,
-        title=message.title,
-        quote=message.quote,
-        start=message.start,
-        end=message.end,
-        chunk=message.chunk,
-        score=message.score,
-        hop=message.hop,
-        layer=message.layer,
-    )
-
-
-def usage(message: memory_pb2.Usage) -> Usage:
-    return Usage(
-        question_tokens=message.question_tokens,
-        read_tokens=message.read_tokens,
-        documents_read=message.documents_read,
-        hops=message.hops,
-        forward_ms=message.forward_ms,
-        total_ms=message.total_ms,
-    )
-
-
-def event(message: memory_pb2.AskEvent) -> Event | None:
-    """None for a kind of event that a newer server may send and this client does not know."""
-    match message.WhichOneof("event"):
-        case "hop":
-            return hop(message.hop)
-        case "citation":
-            return citation(message.citation)
-        case "token":
-            return Token(message.token.text)
-        case "done":
-            done = message.done
-            return Done(done.answer, done.found, done.confidence, usage(done.usage))
-        case _:
-            return None

@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from memsvc_client.cli import views
+from memsvc_client.cli import asking, views
 from memsvc_client.cli.docs import FilterOption
 from memsvc_client.cli.output import clean
-from memsvc_client.cli.session import BankArgument, JsonOption, ServerOption, Session, session
-from memsvc_client.events import AnswerBuilder, AskOptions, Citation, Done, Hop, Recall, Token
+from memsvc_client.cli.session import BankArgument, JsonOption, ServerOption, session
+from memsvc_client.events import (
+    AnswerBuilder,
+    AskOptions,
+    Citation,
+    Done,
+    Event,
+    Hop,
+    Recall,
+    Sampling,
+    Token,
+)
 
 QuestionArgument = Annotated[str, typer.Argument(metavar="QUESTION")]
-KOption = Annotated[int | None, typer.Option("--k", min=1, help="Documents routed to in a hop.")]
-HopsOption = Annotated[int | None, typer.Option("--hops", min=1, help="Rounds of routing.")]
-ReadOption = Annotated[
-    int | None, typer.Option("--max-documents", min=1, help="Documents read in all.")
-]
-ConfidenceOption = Annotated[
-    float | None,
-    typer.Option("--min-confidence", min=0, max=1, help='Below it: "not in memory".'),
-]
 
 
 def recall(
     context: typer.Context,
     bank: BankArgument,
     question: QuestionArgument,
-    k: KOption = None,
-    hops: HopsOption = None,
-    max_documents: ReadOption = None,
+    k: asking.KOption = None,
+    hops: asking.HopsOption = None,
+    max_documents: asking.DocumentsOption = None,
+    max_read_tokens: asking.ReadTokensOption = None,
+    max_seconds: asking.SecondsOption = None,
+    max_tokens: asking.MaxTokensOption = None,
+    temperature: asking.TemperatureOption = None,
+    top_p: asking.TopPOption = None,
+    top_k: asking.TopKOption = None,
+    seed: asking.SeedOption = None,
+    stop: asking.StopOption = None,
+    trace: asking.TraceOption = False,
     filter: FilterOption = "",
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the documents that a question needs, best first."""
     with session(context, server, as_json) as run:
-        options = AskOptions(k, hops, max_documents)
+        sampling = Sampling(max_tokens, temperature, top_p, top_k, seed, stop or ())
+        options = AskOptions(k, hops, max_documents, None, max_read_tokens, max_seconds, sampling)
         found = run.client.recall(bank, question, options=options, filter=filter)
 
         def show(out: Console) -> None:
-            _show_recall(out, found)
+            _show_recall(out, found, trace)
 
         run.output.result(found, show)
 
 
-def _show_recall(out: Console, found: Recall) -> None:
+def _show_recall(out: Console, found: Recall, trace: bool) -> None:
+    for hop in found.hops if trace else ():
+        out.print(views.hop(hop, trace))
     if not found.hits:
         out.print(Text("not in memory", style="bold yellow"))
         return
@@ -60,31 +74,44 @@ def ask(
     context: typer.Context,
     bank: BankArgument,
     question: QuestionArgument,
-    k: KOption = None,
-    hops: HopsOption = None,
-    max_documents: ReadOption = None,
-    min_confidence: ConfidenceOption = None,
+    k: asking.KOption = None,
+    hops: asking.HopsOption = None,
+    max_documents: asking.DocumentsOption = None,
+    min_confidence: asking.ConfidenceOption = None,
+    max_read_tokens: asking.ReadTokensOption = None,
+    max_seconds: asking.SecondsOption = None,
+    max_tokens: asking.MaxTokensOption = None,
+    temperature: asking.TemperatureOption = None,
+    top_p: asking.TopPOption = None,
+    top_k: asking.TopKOption = None,
+    seed: asking.SeedOption = None,
+    stop: asking.StopOption = None,
+    trace: asking.TraceOption = False,
     filter: FilterOption = "",
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Answer a question from memory: hops as they happen, the answer, and its sources."""
     with session(context, server, as_json) as run:
-        options = AskOptions(k, hops, max_documents, min_confidence)
+        sampling = Sampling(max_tokens, temperature, top_p, top_k, seed, stop or ())
+        options = AskOptions(
+            k, hops, max_documents, min_confidence, max_read_tokens, max_seconds, sampling
+        )
         if run.output.as_json:
             answer = run.client.ask_answer(bank, question, options=options, filter=filter)
             run.output.result(answer, lambda _: None)
         else:
-            _stream(run, bank, question, options, filter)
+            events = run.client.ask(bank, question, options=options, filter=filter)
+            _show_answer(run.output.out, events, trace)
 
 
-def _stream(run: Session, bank: str, question: str, options: AskOptions, filter: str) -> None:
-    out, builder, started = run.output.out, AnswerBuilder(), False
-    for event in run.client.ask(bank, question, options=options, filter=filter):
+def _show_answer(out: Console, events: Iterable[Event], trace: bool) -> None:
+    builder, started = AnswerBuilder(), False
+    for event in events:
         builder.add(event)
         match event:
             case Hop():
-                out.print(views.hop(event))
+                out.print(views.hop(event, trace))
             case Token():
                 out.print(
                     Text(("" if started else "\n") + clean(event.text), style="bold green"), end=""
@@ -114,8 +141,8 @@ def context_block(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="The most tokens of the text.")
     ] = 1024,
-    k: KOption = None,
-    hops: HopsOption = None,
+    k: asking.KOption = None,
+    hops: asking.HopsOption = None,
     filter: FilterOption = "",
     server: ServerOption = None,
     as_json: JsonOption = False,

@@ -162,16 +162,25 @@ def hits(rows: Sequence[Hit]) -> Table:
     return made
 
 
-def hop(one: Hop, shown: int = 5) -> Text:
-    """One round of routing, on up to three lines."""
+def _routed(documents: Sequence[str], scores: Sequence[float], shown: int = 5) -> str:
+    """The best documents with their scores, on one line."""
+    pairs = zip(documents[:shown], scores[:shown], strict=False)
+    best = ", ".join(f"{last_id(document)} {score:.3f}" for document, score in pairs)
+    return f"{best} and {len(documents) - shown} more" if len(documents) > shown else best
+
+
+def hop(one: Hop, trace: bool = False) -> Text:
+    """One round of routing, on up to three lines; `trace`: and one for each router layer."""
     line = Text.assemble(
         (f"hop {one.index + 1}", "bold cyan"),
         f"  {one.milliseconds:.0f} ms, routed to {len(one.routed)}, read {len(one.read)}",
     )
     if one.routed:
-        best = [f"{hit.document_id} {hit.score:.3f}" for hit in one.routed[:shown]]
-        more = f" and {len(one.routed) - shown} more" if len(one.routed) > shown else ""
-        line.append(f"\n  routed  {', '.join(best)}{more}", style="dim")
+        best = _routed([hit.document for hit in one.routed], [hit.score for hit in one.routed])
+        line.append(f"\n  routed  {best}", style="dim")
+    for route in one.layers if trace else ():
+        best = _routed(route.documents, route.scores)
+        line.append(f"\n  layer {route.layer:<2}  {best}", style="dim")
     if one.read:
         line.append(f"\n  read    {', '.join(last_id(name) for name in one.read)}", style="dim")
     return line
@@ -195,8 +204,9 @@ def citation(one: Citation, number: int) -> Text:
 
 
 def usage(one: Usage) -> Text:
+    written = f"{one.answer_tokens:,} tokens written, " if one.answer_tokens else ""
     return Text(
         f"{one.hops} hops, {one.documents_read} documents and {one.read_tokens:,} tokens read, "
-        f"{one.total_ms:.0f} ms ({one.forward_ms:.0f} ms in the model)",
+        f"{written}{one.total_ms:.0f} ms ({one.forward_ms:.0f} ms in the model)",
         style="dim",
     )
