@@ -27,7 +27,7 @@ def flip_a_byte_of(tensor: str, data_dir: Path) -> None:
         path.write_bytes(body)
 
 
-@pytest.mark.parametrize("tensor", ["content", "routing", "spans"])
+@pytest.mark.parametrize("tensor", ["content.0", "routing", "spans"])
 async def test_a_flipped_byte_is_encoded_anew_and_never_served(
     tmp_path: Path, tensor: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -56,7 +56,7 @@ async def test_verification_finds_and_repairs_a_flipped_byte(tmp_path: Path) -> 
     async with running(tmp_path) as engine:
         await engine.create_bank("b")
         await add(engine, "b", *SHIPS)
-        flip_a_byte_of("content", tmp_path)
+        flip_a_byte_of("content.0", tmp_path)
         report = await engine.verify("b")
         assert len(report.corrupt) == 1
         async with asyncio.timeout(PATIENCE):

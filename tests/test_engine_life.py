@@ -215,7 +215,7 @@ async def test_another_model_encodes_everything_anew_from_text(tmp_path: Path) -
                 await asyncio.sleep(0.02)
         assert sorted(switches.encoded) == sorted([PARIS.text, ROME.text])
         assert await answer(engine, "b", "capital of Italy") == ROME.text
-        assert engine.counters()["blocks_foreign"] == 2
+        assert engine.counters()["banks_reencoded"] == 1
 
 
 async def test_compaction_keeps_every_answer(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ class _Entry:
 
 
 class Banks:
-    """The live banks by name. Thread-safe. `digest` is the model's identity, set once known;
-    `on_requeue` hears of documents that wait to be encoded anew."""
+    """The live banks by name. Thread-safe. `digest` is the identity of banks without blocks, set
+    once known; `on_requeue` hears of documents that wait to be encoded anew."""
 
     def __init__(self, store: Store, counters: Counters, on_requeue: Callable[[], None]) -> None:
         self._store = store
@@ -59,17 +59,18 @@ class Banks:
         with self._lock:
             entry = self._entries.setdefault(name, _Entry(LiveBank(name)))
         with entry.loading:
-            if not entry.loaded:
+            while not entry.loaded:
                 try:
-                    self._load(entry.live)
+                    entry.loaded = self._load(entry.live)
                 except BankNotFound:
                     self.drop(name)
                     raise
-                entry.loaded = True
+                if not entry.loaded:
+                    entry.live = LiveBank(name)
         return entry.live
 
     def drop(self, name: str) -> None:
-        """Forget a bank that was deleted."""
+        """Forget a bank that was deleted, or that blocks of another identity serve now."""
         with self._lock:
             self._entries.pop(name, None)
 
@@ -98,8 +99,9 @@ class Banks:
         """Documents just committed, by row; those deleted or changed since stay out."""
         entry = self._entries.get(name)
         if entry is not None:
-            read = {b.row_id: (b, tensors[b.row_id]) for b in blocks}
-            self._add(entry.live, read)
+            digest = entry.live.digest
+            ours = [b for b in blocks if b.identity == digest]
+            self._add(entry.live, {b.row_id: (b, tensors[b.row_id]) for b in ours})
 
     def moved(self, name: str) -> None:
         """Compaction has moved blocks: learn where they lie now."""
@@ -140,11 +142,17 @@ class Banks:
                 raise DocumentsLost
         return [DocumentText(*texts[row_id]) for row_id in row_ids]
 
-    def _load(self, live: LiveBank) -> None:
-        blocks = self._store.live_blocks(live.name, self.digest)
+    def _load(self, live: LiveBank) -> bool:
+        """False if another identity has come to serve the bank meanwhile."""
+        live.digest = self._identity(live.name)
+        blocks = self._store.live_blocks(live.name, live.digest)
         for at in range(0, len(blocks), _LOAD_GROUP):
             group = blocks[at : at + _LOAD_GROUP]
             self._add(live, self._read(live.name, group, (ROUTING, SPANS)))
+        return self._identity(live.name) == live.digest
+
+    def _identity(self, name: str) -> str:
+        return self._store.get_bank(name).identity or self.digest
 
     def _add(self, live: LiveBank, read: Mapping[int, tuple[BlockRow, Tensors]]) -> None:
         with live.changing:
@@ -187,7 +195,7 @@ class Banks:
         row_id = error.row_id
         used = left.pop(row_id)
         now = {b.row_id: b for b in self._store.block_rows(name, [row_id])}.get(row_id)
-        if now is None or now.revision != used.revision:
+        if now is None or (now.revision, now.identity) != (used.revision, used.identity):
             self.align(name, [row_id])
         elif (now.segment, now.row_start) == (used.segment, used.row_start):
             self.requeue(name, [row_id], type(error).__name__)

@@ -6,6 +6,7 @@ Knows the model and the owner thread; nothing of stores, batches or segments.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from memsvc_router.api import (
     SPANS,
     DocumentText,
     EncodedDocument,
+    MemoryModel,
     content_name,
     is_content,
 )
@@ -53,49 +55,68 @@ def cut(documents: Sequence[Document], slice_chars: int) -> list[list[Document]]
     return slices
 
 
-def submit(owner: ModelOwner, documents: Sequence[Document]) -> Future[list[EncodedDocument]]:
-    texts = [DocumentText(d.title, d.text, d.document_id) for d in documents]
-    return owner.encode(lambda model: model.encode(texts))
+class Encoder:
+    """Encodes on one owner thread, and knows how fast."""
 
+    def __init__(self, owner: ModelOwner) -> None:
+        self._owner = owner
+        self._tokens = 0
+        self._seconds = 0.0
 
-async def collect(
-    owner: ModelOwner, documents: Sequence[Document], future: Future[list[EncodedDocument]]
-) -> Encoding:
-    """The outcome of a submitted slice; documents that fail alone do not hold up the others.
+    @property
+    def rate(self) -> float | None:
+        """Tokens a second while the model was at it; None before it has encoded anything."""
+        return self._tokens / self._seconds if self._tokens else None
 
-    Raises ModelSick where the model is to blame, EngineError where the engine is stopping.
-    """
-    outcome = Encoding()
-    try:
-        _sort(documents, await asyncio.wrap_future(future), outcome)
-        return outcome
-    except EngineError:
-        raise
-    except Exception as error:
-        await probe(owner)
-        if len(documents) == 1:
-            outcome.failed.append((documents[0], _reason(error)))
-            return outcome
-    for document in documents:
+    def submit(self, documents: Sequence[Document]) -> Future[list[EncodedDocument]]:
+        texts = [DocumentText(d.title, d.text, d.document_id) for d in documents]
+
+        def job(model: MemoryModel) -> list[EncodedDocument]:
+            started = time.perf_counter()
+            blocks = model.encode(texts)
+            self._seconds += time.perf_counter() - started
+            self._tokens += sum(block.tokens for block in blocks)
+            return blocks
+
+        return self._owner.encode(job)
+
+    async def collect(
+        self, documents: Sequence[Document], future: Future[list[EncodedDocument]]
+    ) -> Encoding:
+        """The outcome of a submitted slice; documents that fail alone do not hold up the others.
+
+        Raises ModelSick where the model is to blame, EngineError where the engine is stopping.
+        """
+        outcome = Encoding()
         try:
-            alone = await asyncio.wrap_future(submit(owner, [document]))
-            _sort([document], alone, outcome)
+            _sort(documents, await asyncio.wrap_future(future), outcome)
+            return outcome
         except EngineError:
             raise
         except Exception as error:
-            outcome.failed.append((document, _reason(error)))
-    return outcome
+            await self.probe()
+            if len(documents) == 1:
+                outcome.failed.append((documents[0], _reason(error)))
+                return outcome
+        for document in documents:
+            try:
+                alone = await asyncio.wrap_future(self.submit([document]))
+                _sort([document], alone, outcome)
+            except EngineError:
+                raise
+            except Exception as error:
+                outcome.failed.append((document, _reason(error)))
+        return outcome
 
-
-async def probe(owner: ModelOwner) -> None:
-    """Raises ModelSick unless the model encodes a plain sentence."""
-    try:
-        future = owner.encode(lambda model: model.encode([_PROBE]))
-        _check((await asyncio.wrap_future(future))[0])
-    except EngineError:
-        raise
-    except Exception as error:
-        raise ModelSick(type(error).__name__) from error
+    async def probe(self) -> None:
+        """Raises ModelSick unless the model encodes a plain sentence."""
+        try:
+            future = self._owner.encode(lambda model: model.encode([_PROBE]))
+            _check((await asyncio.wrap_future(future))[0])
+        except EngineError:
+            raise
+        except Exception as error:
+            raise ModelSick(type(error).__name__) from error
 
 
 def _sort(documents: Sequence[Document], encoded: list[EncodedDocument], outcome: Encoding) -> None:

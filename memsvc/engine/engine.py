@@ -5,58 +5,47 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
-from memsvc_router.api import AskOptions, Event, Identity, MemoryModel
-from memsvc_storage import BankNotFound, Operation, Store
+from memsvc_router.api import Identity, MemoryModel
+from memsvc_storage import Bank, BankNotFound, Operation, Store
 
-from memsvc.engine import questions
+from memsvc.engine.asking import AskVerbs
 from memsvc.engine.banks import Banks
-from memsvc.engine.context import build_context
 from memsvc.engine.counters import Counters
 from memsvc.engine.errors import EncodingUnhealthy, EngineError, EngineStopped, ModelNotReady
-from memsvc.engine.lane import EncoderLane
-from memsvc.engine.owner import ModelOwner
+from memsvc.engine.fence import Fence
 from memsvc.engine.pulse import Pulse
-from memsvc.engine.questions import Question
+from memsvc.engine.side import Side, Workshop
 from memsvc.engine.sweeper import Sweeper
-from memsvc.engine.types import (
-    Context,
-    DocumentFilter,
-    EngineConfig,
-    Health,
-    ModelState,
-    RecallWithTexts,
-    RetrieverFactory,
-)
-from memsvc.engine.verbs import StoreVerbs
-from memsvc.engine.view import BankView
+from memsvc.engine.types import EngineConfig, Health, ModelState, Serving
 
 _LOG = logging.getLogger("memsvc.engine")
 _WARM_PAGE = 100
 
-T = TypeVar("T")
+Loader = Callable[[], MemoryModel]
 
 
-class Engine(StoreVerbs):
+class Engine(AskVerbs):
     """All of memsvc without a wire. Made by `start`, used from the event loop that made it."""
 
-    def __init__(self, config: EngineConfig, store: Store, owner: ModelOwner) -> None:
+    def __init__(
+        self, config: EngineConfig, store: Store, load_model: Loader, load_previous: Loader | None
+    ) -> None:
         self._config = config
-        self._owner = owner
         self._counters = Counters()
         self._progress = Pulse()
         banks = Banks(store, self._counters, self._on_requeue)
         io = ThreadPoolExecutor(config.io_threads, "memsvc-io")
-        super().__init__(store, banks, io, self._on_write)
         # Its own threads: a burst of calls must not hold up encoding, nor encoding the calls.
         self._lane_io = ThreadPoolExecutor(2, "memsvc-lane")
-        self._lane = EncoderLane(
-            config, store, banks, owner, self._counters, self._lane_io, self._progress.ring
-        )
+        shop = Workshop(config, store, banks, self._counters, self._lane_io, self._progress.ring)
+        self._current = Side(shop, load_model)
+        fence = Fence(shop, self._current, load_previous, self._on_moved)
+        super().__init__(store, banks, io, self._on_write, fence, self._counters)
         self._sweeper = Sweeper(config, self)
         self._identity: Identity | None = None
         self._broken = ""
@@ -64,16 +53,19 @@ class Engine(StoreVerbs):
 
     # ---- life
     @classmethod
-    async def start(cls, config: EngineConfig, load_model: Callable[[], MemoryModel]) -> Engine:
+    async def start(
+        cls, config: EngineConfig, load_model: Loader, load_previous: Loader | None = None
+    ) -> Engine:
         """Open the store and return; the model loads in its owner thread meanwhile.
+
+        `load_previous` is called if there are blocks of another model: it serves them, if it made
+        them, until all are made anew.
 
         Raises what `Store.open` raises (StoreLocked, SchemaTooNew).
         """
         loop = asyncio.get_running_loop()
         store = await loop.run_in_executor(None, Store.open, config.data_dir, config.database_url)
-        limits = (config.max_questions, config.encode_patience, config.max_active)
-        engine = cls(config, store, ModelOwner(load_model, *limits))
-        engine._owner.start()
+        engine = cls(config, store, load_model, load_previous)
         engine._spawn(engine._live())
         engine._spawn(engine._sweeper.run())
         return engine
@@ -88,7 +80,8 @@ class Engine(StoreVerbs):
         self._stopping = True
         self._progress.ring()
         loop = asyncio.get_running_loop()
-        if not await loop.run_in_executor(None, self._owner.stop, grace_seconds):
+        stopping = [side.stop(grace_seconds) for side in (self._current, self._fence)]
+        if not all(await asyncio.gather(*stopping)):
             _LOG.warning("the model is still busy after %.1f s: left behind", grace_seconds)
         for task in self._tasks:
             task.cancel()
@@ -101,19 +94,17 @@ class Engine(StoreVerbs):
         self._tasks.append(asyncio.create_task(work))
 
     async def _live(self) -> None:
-        """From loading to the last batch: know the model, drop foreign blocks, warm up, encode."""
+        """From loading to the last batch: know the model, fence off others, warm up, encode."""
         try:
-            await asyncio.wrap_future(self._owner.loaded)
-            identity = await asyncio.wrap_future(self._owner.encode(lambda m: m.identity))
-            digest = self._banks.digest = identity.digest
-            foreign = await self._in_thread(lambda: len(self._store.fence(digest)))
-            if foreign:
-                _LOG.warning("%d banks of another model are encoded anew", foreign)
-                self._counters.add("banks_foreign", foreign)
+            identity = (await self._current.loaded()).identity
+            self._banks.digest = identity.digest
+            await self._fence.begin()
             self._identity = identity
             self._progress.ring()
             self._spawn(self._warm())
-            await self._lane.run(identity)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._fence.run())
+                tasks.create_task(self._current.lane.run(identity, new_banks=True))
         except* EngineError:
             pass
         except* Exception as errors:
@@ -121,7 +112,7 @@ class Engine(StoreVerbs):
                 self._broken = f"the engine broke down: {type(errors.exceptions[0]).__name__}"
                 _LOG.error(self._broken, exc_info=errors)
             else:
-                _LOG.error("the model could not be loaded: %s", self._owner.error)
+                _LOG.error("the model could not be loaded: %s", self._current.owner.error)
             self._progress.ring()
 
     async def _warm(self) -> None:
@@ -142,9 +133,9 @@ class Engine(StoreVerbs):
     # ---- state
     @property
     def model_state(self) -> ModelState:
-        if self._owner.state == "READY" and self._identity is None and not self._broken:
-            return "LOADING"  # loaded, but blocks of another model may still be in the way
-        return self._owner.state
+        if self._current.owner.state == "READY" and self._identity is None and not self._broken:
+            return "LOADING"  # loaded, but not yet known which banks it may answer for
+        return self._current.owner.state
 
     @property
     def identity(self) -> Identity | None:
@@ -158,14 +149,19 @@ class Engine(StoreVerbs):
         if self.model_state == "LOADING":
             return Health(False, "the model is loading")
         if self.model_state == "FAILED":
-            return Health(False, f"the model could not be loaded: {self._owner.error}")
+            reason = f"the model could not be loaded: {self._current.owner.error}"
+            return Health(False, reason)
         if self._broken:
             return Health(False, self._broken)
-        if self._lane.failures >= self._config.unhealthy_after:
-            return Health(
-                False, f"{self._lane.last_failure} ({self._lane.failures} times in a row)"
-            )
+        for lane in self._fence.lanes:
+            if lane.failures >= self._config.unhealthy_after:
+                return Health(False, f"{lane.last_failure} ({lane.failures} times in a row)")
         return Health(True)
+
+    async def serving(self, bank: Bank) -> Serving:
+        """What answers the bank's questions, and how far its re-encoding is. Raises
+        BankNotFound."""
+        return await self._in_thread(lambda: self._fence.serving(bank))
 
     def counters(self) -> dict[str, int]:
         """Monotonic counts since start, by name (for metrics)."""
@@ -196,7 +192,8 @@ class Engine(StoreVerbs):
             operation = await self.get_operation(operation_id)
             left = None if deadline is None else deadline - time.monotonic()
             if operation.finished:
-                await self._lane.settled()
+                for lane in self._fence.lanes:
+                    await lane.settled()
                 return operation
             if left is not None and left <= 0:
                 health = self.health()
@@ -219,81 +216,9 @@ class Engine(StoreVerbs):
         self._on_requeue()
 
     def _on_requeue(self) -> None:
-        self._lane.notify()
+        for lane in self._fence.lanes:
+            lane.notify()
         self._progress.ring()
 
-    # ---- questions
-    async def recall(
-        self,
-        bank: str,
-        question: str,
-        options: AskOptions | None = None,
-        filter: DocumentFilter | None = None,
-        retriever: RetrieverFactory | None = None,
-        with_texts: bool = False,
-    ) -> RecallWithTexts:
-        """The documents that a question needs; `with_texts` adds the text of every hit.
-
-        Raises ModelNotReady, Overloaded, BankNotFound, MemoryChanged, ValueError (empty question).
-        """
-        asked = await self._question(bank, question, options, filter, retriever)
-        return await self._run(bank, lambda model: questions.recall(model, asked, with_texts))
-
-    async def ask(
-        self,
-        bank: str,
-        question: str,
-        options: AskOptions | None = None,
-        filter: DocumentFilter | None = None,
-        retriever: RetrieverFactory | None = None,
-    ) -> AsyncGenerator[Event, None]:
-        """An async generator of events; closing or cancelling it stops the model's work.
-
-        Raises, at the first event or later, what `recall` raises.
-        """
-        asked = await self._question(bank, question, options, filter, retriever)
-        events = questions.ask(self._owner, bank, asked)
-        try:
-            async for event in events:
-                yield event
-        finally:
-            await events.aclose()
-
-    async def build_context(
-        self,
-        bank: str,
-        query: str,
-        max_tokens: int,
-        filter: DocumentFilter | None = None,
-        options: AskOptions | None = None,
-    ) -> Context:
-        """Ranked documents as one prompt block of at most `max_tokens` of the model's tokens.
-
-        Raises what `recall` raises, and ValueError unless `max_tokens` is positive.
-        """
-        asked = await self._question(bank, query, options, filter, None)
-        return await self._run(bank, lambda model: build_context(model, asked, max_tokens))
-
-    async def _run(self, bank: str, job: Callable[[MemoryModel], T]) -> T:
-        return await asyncio.wrap_future(self._owner.ask(job, bank))
-
-    async def _question(
-        self,
-        bank: str,
-        text: str,
-        options: AskOptions | None,
-        filter: DocumentFilter | None,
-        retriever: RetrieverFactory | None,
-    ) -> Question:
-        if self._stopping:
-            raise EngineStopped("the engine is stopping")
-        if self.model_state != "READY":
-            raise ModelNotReady(self.health().reason)
-        await self._live_bank(bank)
-        self._counters.add("questions")
-        view = lambda: BankView(self._banks, bank, filter)  # noqa: E731
-        return Question(view, text, options or AskOptions(), retriever)
-
-    async def _live_bank(self, bank: str) -> None:
-        if self._banks.loaded(bank) is None:
-            await self._in_thread(lambda: self._banks.live(bank))
+    def _on_moved(self, bank: str) -> None:
+        self._sweeper.outdated.add(bank)

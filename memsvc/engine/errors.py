@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from memsvc_storage import Operation
+
 
 class EngineError(Exception):
     """Base of the engine's own refusals; the message is fit for a caller's eyes."""
@@ -22,6 +24,22 @@ class Overloaded(EngineError):
 
 class MemoryChanged(EngineError):
     """A document vanished under an answer that was half told. Retryable."""
+
+
+class BankMoved(MemoryChanged):
+    """Another model came to serve the bank while a question of the former ran. Retryable."""
+
+
+class BankReencoding(EngineError):
+    """The bank's blocks are of a model that is not loaded, and not all are made anew yet."""
+
+    def __init__(self, bank: str, operation: Operation) -> None:
+        super().__init__(
+            f"bank {bank!r} is encoded anew for the loaded model: "
+            f"{operation.done} of {operation.total} documents are done"
+        )
+        self.bank = bank
+        self.operation = operation
 
 
 class EngineStopped(EngineError):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeVar
@@ -20,9 +21,8 @@ from memsvc_storage import BankNotFound, Document, DocumentNotFound, Store
 
 from memsvc.engine.banks import Banks
 from memsvc.engine.counters import Counters
-from memsvc.engine.encoding import Encoding, ModelSick, collect, cut, probe, submit
+from memsvc.engine.encoding import Encoder, Encoding, ModelSick, cut
 from memsvc.engine.errors import EngineError
-from memsvc.engine.owner import ModelOwner
 from memsvc.engine.types import EngineConfig
 
 _LOG = logging.getLogger("memsvc.engine")
@@ -40,14 +40,15 @@ class _Batch:
 
 
 class EncoderLane:
-    """One lane for all banks. `on_progress` hears of every commit, from any thread."""
+    """One lane for all banks that a model serves. `on_progress` hears of every commit, from any
+    thread."""
 
     def __init__(
         self,
         config: EngineConfig,
         store: Store,
         banks: Banks,
-        owner: ModelOwner,
+        encoder: Encoder,
         counters: Counters,
         io: Executor,
         on_progress: Callable[[], None],
@@ -55,11 +56,12 @@ class EncoderLane:
         self._config = config
         self._store = store
         self._banks = banks
-        self._owner = owner
+        self._encoder = encoder
         self._counters = counters
         self._io = io
         self._on_progress = on_progress
         self._loop = asyncio.get_running_loop()
+        self._takes: Collection[str | None] = ()
         self._work = asyncio.Event()
         self._batches: asyncio.Queue[_Batch] = asyncio.Queue(maxsize=1)
         self._in_flight: dict[tuple[int, int], int] = {}  # (row, revision) -> characters
@@ -77,8 +79,16 @@ class EncoderLane:
         async with self._writing:
             return
 
-    async def run(self, identity: Identity) -> None:
-        """Encode what is pending, now and whenever notified, until cancelled."""
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Nothing that this lane encodes becomes READY meanwhile."""
+        async with self._writing:
+            yield
+
+    async def run(self, identity: Identity, new_banks: bool) -> None:
+        """Encode what is pending, now and whenever notified, until cancelled: in banks that this
+        identity serves, and with `new_banks` in those that have had no block yet."""
+        self._takes = (None, identity.digest) if new_banks else (identity.digest,)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._fetching())
             tasks.create_task(self._committing(asdict(identity)))
@@ -107,6 +117,7 @@ class EncoderLane:
         waiting = self._store.pending(
             self._config.batch_documents + len(flying),
             self._config.batch_chars + sum(flying.values()),
+            self._takes,
         )
         return [d for d in waiting if (d.row_id, d.revision) not in flying]
 
@@ -114,13 +125,13 @@ class EncoderLane:
         for document in documents:
             self._in_flight[document.row_id, document.revision] = len(document.text)
         slices = cut(documents, self._config.slice_chars)
-        return _Batch(documents, [(part, submit(self._owner, part)) for part in slices])
+        return _Batch(documents, [(part, self._encoder.submit(part)) for part in slices])
 
     async def _try_to_recover(self) -> None:
         """Nothing waits that could show the model sound again: ask it, after a pause."""
         await self._pause()
         try:
-            await probe(self._owner)
+            await self._encoder.probe()
             self._succeeded()
         except ModelSick:
             self._counters.add("encode_failures")
@@ -146,7 +157,7 @@ class EncoderLane:
         sick: ModelSick | None = None
         for documents, future in batch.slices:
             try:
-                part = await collect(self._owner, documents, future)
+                part = await self._encoder.collect(documents, future)
                 outcome.encoded += part.encoded
                 outcome.failed += part.failed
             except ModelSick as error:

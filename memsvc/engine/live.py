@@ -116,10 +116,12 @@ class Snapshot:
 
 class LiveBank:
     """Thread-safe. `changing` is for whoever reads the store and then brings the bank in line:
-    held over both, it keeps a slow reader from undoing what a faster one has done since."""
+    held over both, it keeps a slow reader from undoing what a faster one has done since.
+    `digest`: the identity of all blocks here, "" until it is known."""
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.digest = ""
         self.changing = threading.Lock()
         self._lock = threading.Lock()  # held for moments only; never while waiting
         self._columns: Columns | None = None
@@ -168,7 +170,8 @@ class LiveBank:
                 slot = self._slot_of.get(block.row_id)
                 if slot is None or self._columns is None:
                     continue
-                if self._columns.blocks[slot].revision == block.revision:
+                held = self._columns.blocks[slot]
+                if (held.revision, held.identity) == (block.revision, block.identity):
                     self._columns.blocks[slot] = block
 
     def snapshot(self, filter: Callable[[Document], bool] | None = None) -> Snapshot | None:

@@ -29,13 +29,15 @@ class _Verbs(Protocol):
 
 
 class Sweeper:
-    """Runs until cancelled. `suspects` are banks that may have dead blocks to give back."""
+    """Runs until cancelled. `suspects` are banks that may have dead blocks to give back,
+    `outdated` such that have whole files of them, whatever their share."""
 
     def __init__(self, config: EngineConfig, verbs: _Verbs) -> None:
         self._config = config
         self._verbs = verbs
         self._next_compaction = time.monotonic() + config.compact_seconds
         self.suspects: set[str] = set()
+        self.outdated: set[str] = set()
 
     async def run(self) -> None:
         while True:
@@ -61,11 +63,14 @@ class Sweeper:
                     continue  # somebody else was faster
 
     async def _compact_suspects(self) -> None:
-        suspects, self.suspects = self.suspects, set()
+        suspects, self.suspects = self.suspects | self.outdated, set()
+        outdated, self.outdated = self.outdated, set()
         for bank in suspects:
             try:
                 dead = (await self._verbs.stats(bank)).dead_fraction
                 if dead > self._config.compact_dead_fraction:
                     await self._verbs.compact(bank, 0.0)
+                elif bank in outdated:
+                    await self._verbs.compact(bank, 1.0)
             except BankNotFound:
                 continue

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from memsvc_router.api import Citation, DocumentText, MemoryView, Recall, Retriever, Usage
-from memsvc_storage import Document
+from memsvc_storage import Document, Operation
 
 ModelState = Literal["LOADING", "READY", "FAILED"]
+ServingState = Literal["SERVING", "REENCODING_SERVING_PREVIOUS", "REENCODING_UNAVAILABLE"]
 DocumentFilter = Callable[[Document], bool]
 """Decides by a document's facts (its `text` is empty) whether a question may see it."""
 
@@ -43,6 +44,17 @@ class Health:
 
     serving: bool
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What answers a bank's questions. `state` is None while that is not known (the model loads);
+    `made_by`: how the model of the bank's blocks describes itself, None where there are none;
+    `operation`: the re-encoding under way."""
+
+    state: ServingState | None
+    made_by: Mapping[str, Any] | None
+    operation: Operation | None
 
 
 @dataclass(frozen=True)

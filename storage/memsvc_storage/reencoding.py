@@ -51,6 +51,22 @@ class ReencodingVerbs(BlockWrites):
             row = session.get(IdentityRow, digest)
             return None if row is None else dict(row.body)
 
+    def identities(self) -> set[str]:
+        """The identities that the blocks of all banks are of."""
+        with self._db.read() as session:
+            return {one for one in session.scalars(select(BankRow.identity)) if one is not None}
+
+    def outdated(self) -> list[str]:
+        """Banks that hold segments of another identity than the one that serves, by name."""
+        query = (
+            select(BankRow.name)
+            .join(SegmentRow, SegmentRow.bank_id == BankRow.id)
+            .where(SegmentRow.identity != BankRow.identity)
+            .distinct()
+        )
+        with self._db.read() as session:
+            return sorted(session.scalars(query))
+
     def reencoding(self, bank: str) -> Operation | None:
         """The operation that is bringing the bank to another identity. Raises BankNotFound."""
         with self._db.read() as session:

@@ -1,0 +1,178 @@
+"""Questions to banks: which model answers, what it may see, and once more where that has changed.
+
+Knows the fence and live banks; how a question is answered stands in `questions` and `context`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import TypeVar
+
+from memsvc_router.api import AskOptions, Event, MemoryModel
+from memsvc_storage import Store
+
+from memsvc.engine import questions
+from memsvc.engine.banks import Banks
+from memsvc.engine.context import build_context
+from memsvc.engine.counters import Counters
+from memsvc.engine.errors import BankMoved, EngineStopped, ModelNotReady
+from memsvc.engine.fence import Fence
+from memsvc.engine.live import LiveBank
+from memsvc.engine.questions import Question
+from memsvc.engine.side import Side
+from memsvc.engine.types import (
+    Context,
+    DocumentFilter,
+    Health,
+    ModelState,
+    RecallWithTexts,
+    RetrieverFactory,
+)
+from memsvc.engine.verbs import StoreVerbs
+from memsvc.engine.view import BankView
+
+T = TypeVar("T")
+
+
+class AskVerbs(StoreVerbs):
+    """Recall, ask and build_context."""
+
+    def __init__(
+        self,
+        store: Store,
+        banks: Banks,
+        io: Executor,
+        on_write: Callable[[str], None],
+        fence: Fence,
+        counters: Counters,
+    ) -> None:
+        super().__init__(store, banks, io, on_write)
+        self._fence = fence
+        self._asked = counters
+
+    @property
+    @abstractmethod
+    def model_state(self) -> ModelState: ...
+
+    @abstractmethod
+    def health(self) -> Health: ...
+
+    async def recall(
+        self,
+        bank: str,
+        question: str,
+        options: AskOptions | None = None,
+        filter: DocumentFilter | None = None,
+        retriever: RetrieverFactory | None = None,
+        with_texts: bool = False,
+    ) -> RecallWithTexts:
+        """The documents that a question needs; `with_texts` adds the text of every hit.
+
+        Raises ModelNotReady, Overloaded, BankNotFound, BankReencoding, MemoryChanged, ValueError
+        (empty question).
+        """
+        begin = partial(self._question, bank, question, options, filter, retriever)
+        return await self._answered(
+            bank, begin, lambda model, asked: questions.recall(model, asked, with_texts)
+        )
+
+    async def ask(
+        self,
+        bank: str,
+        question: str,
+        options: AskOptions | None = None,
+        filter: DocumentFilter | None = None,
+        retriever: RetrieverFactory | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """An async generator of events; closing or cancelling it stops the model's work.
+
+        Raises, at the first event or later, what `recall` raises.
+        """
+        told = False
+        for last in (False, True):
+            side, asked = await self._question(bank, question, options, filter, retriever)
+            events = questions.ask(side.owner, bank, asked)
+            try:
+                async for event in events:
+                    told = True
+                    yield event
+                return
+            except (BankMoved, EngineStopped):
+                if last or told or self._stopping:
+                    raise
+            finally:
+                await events.aclose()
+
+    async def build_context(
+        self,
+        bank: str,
+        query: str,
+        max_tokens: int,
+        filter: DocumentFilter | None = None,
+        options: AskOptions | None = None,
+    ) -> Context:
+        """Ranked documents as one prompt block of at most `max_tokens` of the model's tokens.
+
+        Raises what `recall` raises, and ValueError unless `max_tokens` is positive.
+        """
+        begin = partial(self._question, bank, query, options, filter, None)
+        return await self._answered(
+            bank, begin, lambda model, asked: build_context(model, asked, max_tokens)
+        )
+
+    async def _answered(
+        self,
+        bank: str,
+        begin: Callable[[], Awaitable[tuple[Side, Question]]],
+        job: Callable[[MemoryModel, Question], T],
+    ) -> T:
+        """Asked once more if another model has come to serve the bank meanwhile."""
+        try:
+            return await _run(bank, *await begin(), job)
+        except (BankMoved, EngineStopped):
+            if self._stopping:
+                raise
+        return await _run(bank, *await begin(), job)
+
+    async def _question(
+        self,
+        bank: str,
+        text: str,
+        options: AskOptions | None,
+        filter: DocumentFilter | None,
+        retriever: RetrieverFactory | None,
+    ) -> tuple[Side, Question]:
+        """The question, and who answers it."""
+        if self._stopping:
+            raise EngineStopped("the engine is stopping")
+        if self.model_state != "READY":
+            raise ModelNotReady(self.health().reason)
+        await self._fence.check(bank)
+        digest = (await self._live_bank(bank)).digest
+        side = self._fence.side(digest)
+
+        def view() -> BankView:
+            made = BankView(self._banks, bank, filter)
+            # Looked at after the view was made: banks never come back to a former model.
+            if self._banks.live(bank).digest != digest:
+                raise BankMoved("another model has just come to serve the bank")
+            return made
+
+        self._asked.add("questions")
+        return side, Question(view, text, options or AskOptions(), retriever)
+
+    async def _live_bank(self, bank: str) -> LiveBank:
+        loaded = self._banks.loaded(bank)
+        return (
+            loaded if loaded is not None else await self._in_thread(lambda: self._banks.live(bank))
+        )
+
+
+async def _run(
+    bank: str, side: Side, question: Question, job: Callable[[MemoryModel, Question], T]
+) -> T:
+    return await asyncio.wrap_future(side.owner.ask(lambda model: job(model, question), bank))
