@@ -6,6 +6,8 @@ from memsvc_storage import BankNotFound
 
 from memsvc.engine.engine import Engine
 from memsvc.engine.errors import (
+    BankMoved,
+    BankReencoding,
     EncodingUnhealthy,
     EngineError,
     EngineStopped,
@@ -22,10 +24,14 @@ from memsvc.engine.types import (
     ModelState,
     RecallWithTexts,
     RetrieverFactory,
+    Serving,
+    ServingState,
 )
 
 __all__ = [
+    "BankMoved",
     "BankNotFound",
+    "BankReencoding",
     "Context",
     "DocumentFilter",
     "EncodingUnhealthy",
@@ -41,4 +47,6 @@ __all__ = [
     "Overloaded",
     "RecallWithTexts",
     "RetrieverFactory",
+    "Serving",
+    "ServingState",
 ]
