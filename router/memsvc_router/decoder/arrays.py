@@ -17,9 +17,8 @@ def to_array(tensor: Tensor) -> NDArray[Any]:
     """A copy in the tensor's own precision."""
     tensor = tensor.detach().cpu().contiguous()
     if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(_BFLOAT16).copy()
-    array: NDArray[Any] = tensor.numpy().copy()
-    return array
+        return np.array(tensor.view(torch.int16).numpy().view(_BFLOAT16))
+    return np.array(tensor.numpy())
 
 
 def to_tensor(array: NDArray[Any]) -> Tensor:

@@ -47,7 +47,7 @@ def query_rows(config: MsaConfig, call: LayerCall, tokens: Tensor) -> Tensor:
         group = torch.arange(config.heads, device=queries.device) // share
         mask = nn.functional.one_hot(group, config.groups).to(queries.dtype)  # [H, G]
         rows = torch.einsum("mhd,hg->mhgd", queries, mask).flatten(2)
-    return rows * config.scale
+    return torch.mul(rows, config.scale)
 
 
 def _project(router: object, inputs: Tensor, heads: int) -> Tensor:
