@@ -44,6 +44,12 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def until_asked(engine: Engine, count: int) -> None:
+    """Return once so many questions have come, beside the one that loaded each bank."""
+    loaded = len((await engine.list_banks(10)).items)
+    await until(lambda: engine.counters()["questions"] == loaded + count)
+
+
 def asked(engine: Engine, bank: str, question: str) -> asyncio.Task[str]:
     return asyncio.create_task(answer(engine, bank, question))
 
@@ -54,7 +60,7 @@ async def test_one_forward_serves_questions_of_several_banks(tmp_path: Path) -> 
         first = asked(engine, "a", "letter a")
         await until(lambda: bool(model.batches))
         others = [asked(engine, bank, f"letter {bank}") for bank in "bc"]
-        await until(lambda: engine._owner._questions() == 3)
+        await until_asked(engine, 3)
         model.unleash()
         assert [await task for task in (first, *others)] == [letter(bank) for bank in "abc"]
     together = [batch for batch in model.batches if len(batch) == 3]
@@ -76,9 +82,10 @@ async def test_a_crowd_at_one_bank_does_not_hold_up_another(tmp_path: Path, most
     model = SteppingModel(paced=True)
     async with banks(tmp_path, model, "a", "b", max_active=most) as engine:
         crowd = [asked(engine, "a", f"letter crowd{i:02}") for i in range(30)]
-        await until(lambda: engine._owner._questions() == 30 and bool(model.batches))
+        await until_asked(engine, 30)
+        await until(lambda: bool(model.batches))
         late = [asked(engine, "b", f"letter late{i}") for i in range(2)]
-        await until(lambda: engine._owner._questions() == 32)
+        await until_asked(engine, 32)
         model.unleash()
         await asyncio.gather(*crowd, *late)
     order = list(dict.fromkeys(question for batch in model.batches for question in batch))
@@ -93,7 +100,7 @@ async def test_leaving_frees_the_place_within_one_step(tmp_path: Path) -> None:
         leaving = asked(engine, "a", "letter leaving")
         await until(lambda: bool(model.batches))
         staying = asked(engine, "a", "letter staying")
-        await until(lambda: engine._owner._questions() == 2)
+        await until_asked(engine, 2)
         for _ in range(5):
             model.forwards.release()
         await until(lambda: len(model.batches) == 6)  # the sixth forward is under way
@@ -114,7 +121,7 @@ async def test_who_leaves_while_waiting_is_never_begun(tmp_path: Path) -> None:
         running_one = asked(engine, "a", "letter first")
         await until(lambda: bool(model.batches))
         leaving = asked(engine, "a", "letter leaving")
-        await until(lambda: engine._owner._questions() == 2)
+        await until_asked(engine, 2)
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaving
@@ -130,7 +137,7 @@ async def test_a_step_that_fails_ends_its_own_question_only(tmp_path: Path) -> N
         sound = asked(engine, "a", "letter sound")
         await until(lambda: bool(model.batches))
         failing = asked(engine, "b", "letter kaput")
-        await until(lambda: engine._owner._questions() == 2)
+        await until_asked(engine, 2)
         model.unleash()
         with pytest.raises(ZeroDivisionError):
             await failing
@@ -143,11 +150,12 @@ async def test_a_batch_that_fails_ends_all_its_questions_and_no_more(tmp_path: P
     model = SteppingModel(paced=True)
     async with banks(tmp_path, model, "a", "b", max_active=2) as engine:
         tasks = [asked(engine, bank, f"letter {bank}") for bank in "ab"]
-        await until(lambda: engine._owner._questions() == 2 and bool(model.batches))
+        await until_asked(engine, 2)
+        await until(lambda: bool(model.batches))
         model.forwards.release()
         await until(lambda: len(model.batches) == 2)
         later = asked(engine, "a", "letter later")
-        await until(lambda: engine._owner._questions() == 3)
+        await until_asked(engine, 3)
         model.gone = True
         model.forwards.release()
         for task in tasks:
@@ -181,7 +189,7 @@ async def test_recalls_and_long_answers_take_turns(tmp_path: Path) -> None:
         long = asked(engine, "a", "letter a")
         await until(lambda: bool(model.batches))
         recalls = [asyncio.create_task(recalled(engine, "a", "letter")) for _ in range(20)]
-        await until(lambda: engine._owner._questions() == 21)
+        await until_asked(engine, 21)
         for _ in range(21):  # a forward for each recall, and one for the way there
             model.forwards.release()
         assert [len(await recall) for recall in recalls] == [1] * 20
@@ -195,9 +203,10 @@ async def test_stopping_lets_answers_that_are_under_way_end(tmp_path: Path) -> N
     model = SteppingModel(paced=True)
     async with banks(tmp_path, model, "a", "b", max_active=1) as engine:
         tasks = [asked(engine, bank, "letter") for bank in "ab"]
-        await until(lambda: engine._owner._questions() == 2 and bool(model.batches))
+        await until_asked(engine, 2)
+        await until(lambda: bool(model.batches))
         stopping = asyncio.create_task(engine.stop(PATIENCE))
-        await until(lambda: engine._stopping)
+        await until(lambda: engine.health().reason == "stopping")
         with pytest.raises(EngineStopped):
             await answer(engine, "a", "letter too late")
         model.unleash()
@@ -210,7 +219,8 @@ async def test_stopping_ends_answers_that_take_longer_than_its_patience(tmp_path
     async with banks(tmp_path, model, "a", words=100_000, max_active=1) as engine:
         telling = asked(engine, "a", "letter telling")
         waiting = asked(engine, "a", "letter waiting")
-        await until(lambda: engine._owner._questions() == 2 and bool(model.batches))
+        await until_asked(engine, 2)
+        await until(lambda: bool(model.batches))
         stopping = asyncio.create_task(engine.stop(0.1))
         await until(lambda: waiting.done())
         model.unleash()
@@ -273,7 +283,7 @@ async def test_time_spent_in_the_line_is_taken_from_the_budget(tmp_path: Path) -
             asyncio.create_task(answer(engine, "a", "letter", options=AskOptions(max_seconds=most)))
             for most in (1e-9, 1000)
         ]
-        await until(lambda: engine._owner._questions() == 3)
+        await until_asked(engine, 3)
         model.unleash()
         await asyncio.gather(first, *late)
     without, spent, left = given

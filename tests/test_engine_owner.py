@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ from memsvc.engine import EngineStopped, ModelNotReady, Overloaded
 from memsvc.engine.batching import Telling
 from memsvc.engine.owner import ModelOwner
 from tests.engine_support import PATIENCE, BagModel
+from tests.stepping_support import Forward, SteppingModel
 
 
 @contextmanager
@@ -32,6 +34,16 @@ def busy(
     finally:
         noting.release.set()
         assert owner.stop(PATIENCE)
+
+
+@contextmanager
+def stepping(model: SteppingModel) -> Iterator[ModelOwner]:
+    """An owner of this model, ready; its waiting encoding goes last."""
+    owner = ModelOwner(lambda: model, 10, PATIENCE)
+    owner.start()
+    owner.loaded.result(PATIENCE)
+    yield owner
+    assert owner.stop(PATIENCE)
 
 
 class Noting:
@@ -73,16 +85,14 @@ def test_encoding_that_waited_long_goes_ahead_of_questions() -> None:
 
 
 def test_no_question_waits_behind_two_slices_of_encoding() -> None:
-    with busy(patience=0.0) as (owner, noting):
-        encoding = [owner.encode(noting.job(f"e{i}")) for i in range(4)]
-        questions = [owner.ask(noting.job(f"q{i}")) for i in range(3)]
+    with busy(patience=0.0, with_question=True) as (owner, noting):
+        encoding = [owner.encode(noting.job(f"e{i}")) for i in range(9)]
+        questions = [owner.ask(noting.job(f"q{i}")) for i in range(8)]
         noting.release.set()
         for future in (*encoding, *questions):
             future.result(PATIENCE)
-        place = noting.names.index
-        assert place("q0") == 0
-        assert place("q1") < place("e1")
-        assert place("q2") < place("e2")
+        for number in range(8):
+            assert noting.names.index(f"q{number}") < noting.names.index(f"e{number + 1}")
 
 
 def test_banks_take_turns_with_jobs() -> None:
@@ -139,23 +149,69 @@ def test_answers_without_steps_have_turns_of_one_event() -> None:
 
 
 def test_an_answer_nobody_hears_is_closed_though_nothing_else_happens() -> None:
-    begun, closed = threading.Event(), threading.Event()
+    model = SteppingModel(paced=True)
+    closed = threading.Event()
 
     def endless(_: MemoryModel) -> Telling:
         try:
             while True:
-                begun.set()
-                yield None
+                yield Forward("endless", "")
         finally:
             closed.set()
 
-    with busy() as (owner, noting):
-        noting.release.set()
+    with stepping(model) as owner:
         answer = owner.stream(endless, "b")
-        assert begun.wait(PATIENCE)
+        while not model.batches:
+            time.sleep(0.001)
         answer.abandon()
+        model.forwards.release()
         assert closed.wait(PATIENCE)
         assert answer.future.result(PATIENCE) is None
+
+
+def test_who_leaves_during_a_turn_is_not_in_its_batch() -> None:
+    model = SteppingModel()
+    held = threading.Event()
+
+    def leaving(_: MemoryModel) -> Telling:
+        yield Forward("leaving", "")
+
+    def sending(_: MemoryModel) -> Telling:
+        first.abandon()
+        yield Forward("sending", "")
+
+    with stepping(model) as owner:
+        owner.encode(lambda _: held.wait(PATIENCE))
+        first, second = owner.stream(leaving, "b"), owner.stream(sending, "b")
+        held.set()
+        second.future.result(PATIENCE)
+    assert model.batches == [["sending"]]
+
+
+def test_encoding_takes_no_more_time_than_questions() -> None:
+    order: list[str] = []
+    done = threading.Event()
+
+    def endless(_: MemoryModel) -> Telling:
+        while not done.is_set():
+            order.append("turn")
+            yield None
+            done.wait(0.001)
+
+    def slowly(_: MemoryModel) -> None:
+        time.sleep(0.1)
+        order.append("slice")
+
+    with busy(patience=0.0, with_question=True) as (owner, noting):
+        answer = owner.stream(endless, "b")
+        slices = [owner.encode(slowly) for _ in range(4)]
+        noting.release.set()
+        for one in slices:
+            one.result(PATIENCE)
+        done.set()
+        answer.future.result(PATIENCE)
+    first, last = order.index("slice"), len(order) - order[::-1].index("slice")
+    assert order[first:last].count("turn") > 2 * 3  # three gaps, each as long as a slice
 
 
 def test_stopping_ends_questions_and_drops_encoding() -> None:
