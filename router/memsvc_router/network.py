@@ -1,6 +1,6 @@
 """The small memory model's network: a pretrained encoder with memory layers on top.
 
-The encoder is the transformers library's own; nothing of it is copied. Knows tensors, not text.
+The encoder is the transformers library's own, its attention is ours, as in `decoder`. Knows tensors, not text.
 Legend as in `layers`.
 """
 
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from memsvc_router.config import MemoryConfig
+from memsvc_router.decoder.attention import ATTENTION, attach_hook
+from memsvc_router.decoder.passes import WholePass
 from memsvc_router.layers import MemoryLayer, PointerHeads, Router
 
 
@@ -43,6 +45,8 @@ class MemoryNetwork(nn.Module):
             **config.backbone, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
         )
         self.encoder = BertModel(bert, add_pooling_layer=False)
+        self.encoder.set_attn_implementation(ATTENTION)
+        self._hook = attach_hook(self.encoder)
         hidden, vocabulary = bert.hidden_size, bert.vocab_size
         self.router = Router(config, hidden, vocabulary)
         self.memory = nn.ModuleList(
@@ -52,12 +56,8 @@ class MemoryNetwork(nn.Module):
 
     def read(self, ids: Tensor, mask: Tensor, types: Tensor | None = None) -> Backbone:
         """Run the encoder. ids int64 [B, T]; mask bool [B, T]; types int64 [B, T] or None."""
-        full = bool(mask.all())
-        out = self.encoder(
-            input_ids=ids,
-            attention_mask=None if full else mask.long(),
-            token_type_ids=types,
-        )
+        with self._hook.during(WholePass(mask)):
+            out = self.encoder(input_ids=ids, token_type_ids=types)
         return Backbone(self.encoder.embeddings.word_embeddings(ids), out.last_hidden_state)
 
     def blocks(self, ids: Tensor, mask: Tensor, chunk_of_token: Tensor, chunks: int) -> Blocks:

@@ -52,6 +52,21 @@ def causal(call: LayerCall) -> Tensor:
     return out.transpose(1, 2)
 
 
+class WholePass:
+    """Every token sees every other of its row: an encoder reading a padded batch."""
+
+    def __init__(self, mask: Tensor) -> None:
+        """mask bool [B, T]: real tokens."""
+        self._seen = None if bool(mask.all()) else mask[:, None, None]
+
+    def attend(self, call: LayerCall) -> Tensor:
+        """See `Pass.attend`."""
+        out = scaled_dot_product_attention(
+            call.q, call.k, call.v, attn_mask=self._seen, scale=call.scale
+        )
+        return out.transpose(1, 2)
+
+
 class EncodePass:
     """Documents of a padded batch, each alone, pooled in the router layers (MSA §1).
 

@@ -53,4 +53,4 @@ def query_rows(config: MsaConfig, call: LayerCall, tokens: Tensor) -> Tensor:
 def _project(router: object, inputs: Tensor, heads: int) -> Tensor:
     assert isinstance(router, nn.Module)
     flat: Tensor = router(inputs)
-    return flat.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return flat.reshape(*flat.shape[:-1], heads, -1).transpose(1, 2)
