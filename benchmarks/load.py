@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 from memsvc_router.decoder.config import SETTINGS, plain, settings_of
-from memsvc_router.decoder.initialise import router_shapes, skeleton
-from memsvc_router.decoder.loading import load_decoder
+from memsvc_router.decoder.initialise import router_shapes
+from memsvc_router.decoder.loading import load_decoder, skeleton
 from memsvc_router.decoder.shards import write_shards
 from tokenizers import AddedToken, Tokenizer, models
 from torch import Tensor

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from memsvc_router import SmallMemoryModel, load_model
 from memsvc_router.checkpoint import DEFAULT_MODEL
+from memsvc_router.decoder.initialise import init_checkpoint
 from memsvc_router.decoder.loading import load_decoder
 from memsvc_router.decoder.model import DecoderMemoryModel
 from memsvc_router.decoder.shards import Shards, write_shards
@@ -168,6 +170,24 @@ def test_a_tensor_that_only_the_index_knows_is_named(tmp_path: Path) -> None:
     path.write_text(json.dumps(body))
     with pytest.raises(ValueError, match=r"ghost\.weight"):
         load_decoder(made)
+
+
+@pytest.mark.parametrize(
+    ("family", "shape", "reason"),
+    [
+        ("lfm2", {"layer_types": ["conv", "full_attention"] * 2}, r"layers \[0, 2\] have no att"),
+        ("xglm", {"head_width": None}, "does not let its attention be replaced"),
+        ("gptj", {"head_width": None}, "does not let its attention be replaced"),
+    ],
+)
+def test_a_family_without_a_place_for_memory_is_refused(
+    tmp_path: Path, family: str, shape: dict[str, Any], reason: str
+) -> None:
+    made = make_checkpoint(tmp_path, family, **shape)
+    with pytest.raises(ValueError, match=reason):
+        load_decoder(made)
+    with pytest.raises(ValueError, match=reason):
+        init_checkpoint(made, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", [NORM, ROUTER])

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from tokenizers import AddedToken, Tokenizer
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from memsvc_router.decoder.attention import ATTENTION, attach_routers
+from memsvc_router.decoder.attention import attach_routers
 from memsvc_router.decoder.config import (
     BACKBONE,
     MODEL_TYPE,
@@ -31,6 +31,7 @@ from memsvc_router.decoder.config import (
     plain,
     settings_of,
 )
+from memsvc_router.decoder.loading import skeleton
 from memsvc_router.decoder.shards import Shards, write_shards
 from memsvc_router.decoder.source import (
     CONFIG,
@@ -97,15 +98,6 @@ def init_checkpoint(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return Initialised(out, config.router_layers, tuple(added), weights.copied, weights.drawn)
-
-
-def skeleton(backbone: PreTrainedConfig) -> PreTrainedModel:
-    """The network without memory for its weights."""
-    with torch.device("meta"):
-        network: PreTrainedModel = AutoModelForCausalLM.from_config(
-            backbone, attn_implementation=ATTENTION
-        )
-    return network
 
 
 def router_shapes(network: PreTrainedModel, config: MsaConfig) -> dict[str, tuple[int, ...]]:

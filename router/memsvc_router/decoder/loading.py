@@ -17,11 +17,16 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 from torch import nn
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging as noise
 
 from memsvc_router.api import Identity
-from memsvc_router.decoder.attention import ATTENTION, attach_routers
+from memsvc_router.decoder.attention import ATTENTION, attach_routers, attention_modules
 from memsvc_router.decoder.config import MODEL_TYPE, MsaConfig, backbone_config, parse, plain
 from memsvc_router.decoder.shards import Shards, StoredTensor, listed
 from memsvc_router.decoder.source import (
@@ -126,11 +131,30 @@ def load_decoder(source: str | Path, dtype: torch.dtype | None = None) -> Decode
     return Decoder(network, found.config, found.tokenizer, identity, found.is_plain)
 
 
+def skeleton(backbone: PreTrainedConfig) -> PreTrainedModel:
+    """The network without memory for its weights. Raises ValueError for a family whose layers do
+    not all go through transformers' `AttentionInterface`: there is no place for memory in it."""
+    family: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(backbone)]
+    text = backbone.get_text_config()
+    reason = f"model_type: {backbone.model_type!r} cannot be a memory model: "
+    if not family._supports_attention_backend:
+        raise ValueError(f"{reason}transformers does not let its attention be replaced")
+    with torch.device("meta"):
+        network: PreTrainedModel = AutoModelForCausalLM.from_config(
+            backbone, attn_implementation=ATTENTION
+        )
+    without = set(range(text.num_hidden_layers)) - set(attention_modules(network))
+    if without:
+        raise ValueError(f"{reason}layers {sorted(without)} have no attention")
+    return network
+
+
 def load_network(
     shards: Shards, backbone: PreTrainedConfig, config: MsaConfig, dtype: torch.dtype
 ) -> PreTrainedModel:
     """The network with its routers. Raises ValueError naming tensors that are missing, unexpected
     or of another shape."""
+    skeleton(backbone)  # refuses what cannot work before gigabytes are read
     stored = {name: one for name, one in shards.tensors.items() if name not in _UNUSED}
     routers = {name: one for name, one in stored.items() if any(r in name for r in _ROUTER)}
     rest = {name: one for name, one in stored.items() if name not in routers}
