@@ -57,13 +57,13 @@ class Served:
 
 
 @contextmanager
-def serving(data: Path) -> Iterator[Served]:
-    """Serve `data` on a free port; stopped at the end, if it still runs, by SIGTERM."""
+def serving(data: Path, *more: str) -> Iterator[Served]:
+    """Serve `data` on a free port, with `more` options; stopped at the end, if it still runs, by SIGTERM."""
     command = [sys.executable, "-m", "memsvc_client.cli", "serve"]
     log = data.with_name(f"{data.name}.log")
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [*command, "--listen", "127.0.0.1:0", "--data", str(data)],
+            [*command, "--listen", "127.0.0.1:0", "--data", str(data), *more],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
