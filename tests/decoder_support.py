@@ -144,6 +144,16 @@ def make_published(
     return path
 
 
+def ends(network: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weights of the embeddings and of the head on top; the same tensor if tied."""
+    head = network.get_output_embeddings()
+    assert head is not None
+    both = (network.get_input_embeddings().weight, head.weight)
+    assert isinstance(both[0], torch.Tensor)
+    assert isinstance(both[1], torch.Tensor)
+    return both[0], both[1]
+
+
 def change_config(folder: Path, **fields: Any) -> None:
     """Set fields of a checkpoint's config.json; None takes one away."""
     path = folder / "config.json"

@@ -30,7 +30,10 @@ class Hub(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Hub
+    @property
+    def hub(self) -> Hub:
+        assert isinstance(self.server, Hub)
+        return self.server
 
     def do_HEAD(self) -> None:
         self._answer(with_body=False)
@@ -39,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=True)
 
     def _answer(self, with_body: bool) -> None:
-        path, hub = urlsplit(self.path).path, self.server
+        path, hub = urlsplit(self.path).path, self.hub
         file = hub.folder / path.rpartition("/")[2]
         if path.startswith(f"/api/models/{hub.name}/tree/"):
             self._send(json.dumps(self._tree()).encode(), with_body)
@@ -66,12 +69,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _names(self) -> list[dict[str, Any]]:
-        return [{"rfilename": file.name} for file in sorted(self.server.folder.iterdir())]
+        return [{"rfilename": file.name} for file in sorted(self.hub.folder.iterdir())]
 
     def _tree(self) -> list[dict[str, Any]]:
         return [
             {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": "0" * 40}
-            for file in sorted(self.server.folder.iterdir())
+            for file in sorted(self.hub.folder.iterdir())
         ]
 
     def log_message(self, format: str, *args: Any) -> None:

@@ -14,6 +14,7 @@ from memsvc_router.decoder.initialise import init_checkpoint
 from memsvc_router.decoder.loading import load_decoder
 from memsvc_router.decoder.model import DecoderMemoryModel
 from memsvc_router.decoder.shards import Shards
+from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoTokenizer
 
@@ -21,6 +22,7 @@ from tests.decoder_support import (
     FAMILIES,
     TEMPLATE,
     change_config,
+    ends,
     make_checkpoint,
     make_published,
     make_tokenizer,
@@ -86,24 +88,22 @@ def test_tokens_of_the_template_are_added_with_rows_of_their_own(
     decoder = load_decoder(made.folder)
     assert [decoder.tokenizer.token_to_id(t) for t in made.tokens_added] == [400, 401]
     assert decoder.tokenizer.encode("a<|im_end|>b", add_special_tokens=False).ids[1] == 400
-    ends = (decoder.network.get_input_embeddings(), decoder.network.get_output_embeddings())
-    original = load_plain(base, make_tokenizer())
-    for new, old in zip(ends, original, strict=True):
-        assert new.weight.shape[0] == 402
-        assert torch.equal(new.weight[:400], old)
-        rows = new.weight[400:].detach()
+    found, original = ends(decoder.network), load_plain(base, make_tokenizer())
+    for new, old in zip(found, original, strict=True):
+        assert new.shape[0] == 402
+        assert torch.equal(new[:400], old)
+        rows = new[400:].detach()
         assert not torch.equal(rows[0], rows[1])
         assert (rows - old.mean(0)).abs().max() <= 5 * 0.1 * old.std(0).max()
-    assert (ends[0].weight is ends[1].weight) == tied
+    assert (found[0] is found[1]) == tied
     blocks = DecoderMemoryModel(decoder).encode([DocumentText("A", "some text", "7")])
     assert blocks[0].tokens > 4
 
 
-def load_plain(base: Path, tokenizer: Any) -> list[Tensor]:
+def load_plain(base: Path, tokenizer: Tokenizer) -> tuple[Tensor, Tensor]:
     """The embeddings and the head of a base whose own tokenizer would be refused."""
     tokenizer.save(str(base / "tokenizer.json"))
-    network = load_decoder(base).network
-    return [network.get_input_embeddings().weight, network.get_output_embeddings().weight]
+    return ends(load_decoder(base).network)
 
 
 def test_spare_rows_are_used_before_any_is_added(tmp_path: Path) -> None:

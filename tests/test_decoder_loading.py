@@ -25,6 +25,7 @@ from tests.decoder_support import (
     FAMILIES,
     TEMPLATE,
     change_config,
+    ends,
     make_checkpoint,
     make_network,
     make_published,
@@ -60,8 +61,8 @@ def test_a_plain_decoder_of_any_family_loads_as_it_was_saved(
     buffers = dict(decoder.network.named_buffers())
     for name, buffer in original.named_buffers():
         assert torch.equal(buffers[name], buffer), name
-    ends = (decoder.network.get_input_embeddings(), decoder.network.get_output_embeddings())
-    assert (ends[0].weight is ends[1].weight) == tied
+    embeddings, head = ends(decoder.network)
+    assert (embeddings is head) == tied
     assert decoder.identity.dtype == str(dtype).removeprefix("torch.")
     assert not decoder.network.training
 

@@ -151,7 +151,7 @@ class _Weights:
         known = network.state_dict(keep_vars=True)
         renamed = {name: one.shape for name, one in self._stored.items() if name not in known}
         ends = (network.get_input_embeddings(), network.get_output_embeddings())
-        wanted = {id(p): tuple(p.shape) for end in ends for p in end.parameters()}
+        wanted = {id(p): tuple(p.shape) for end in ends if end for p in end.parameters()}
         found = set()
         for key, shape in wanted.items():
             names = {name for name, one in known.items() if id(one) == key} & set(self._stored)
