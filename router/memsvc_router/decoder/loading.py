@@ -108,7 +108,9 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     return Checkpoint(folder, name, body, backbone, config, tokenizer, digest, shards, is_plain)
 
 
-def load_decoder(source: str | Path, dtype: torch.dtype | None = None) -> Decoder:
+def load_decoder(
+    source: str | Path, dtype: torch.dtype | None = None, device: str = "cpu"
+) -> Decoder:
     """Load a directory or a hub id, in the checkpoint's own precision unless `dtype` says another.
 
     Takes little more memory than the weights. Raises FileNotFoundError for what is missing and
@@ -128,6 +130,7 @@ def load_decoder(source: str | Path, dtype: torch.dtype | None = None) -> Decode
             found.backbone.model_type,
         )
     identity = found.identity(dtype)
+    network.to(torch.device(device))  # type: ignore[arg-type]
     return Decoder(network, found.config, found.tokenizer, identity, found.is_plain)
 
 
