@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from memsvc_router.api import Identity
 from memsvc_router.decoder.attention import ATTENTION, attach_routers
-from memsvc_router.decoder.config import MsaConfig
+from memsvc_router.decoder.config import plain
 from memsvc_router.decoder.loading import Decoder
 from memsvc_router.decoder.model import DecoderMemoryModel
 from memsvc_router.decoder.prompts import END, REFERENCE_END, START
@@ -49,22 +51,7 @@ def random_decoder(
         max_position_embeddings=32768,
         tie_word_embeddings=True,
     )
-    config = MsaConfig(
-        router_layers=tuple(range(layers // 2, layers)),
-        top_k=16,
-        pool_size=pool,
-        decouple_router=True,
-        head_reduce="mean",
-        query_reduce="max",
-        chunk_reduce="max",
-        aux_loss_method="INFONCE",
-        temperature=0.1,
-        heads=heads,
-        groups=groups,
-        head_width=head_width,
-        layers=layers,
-        max_positions=32768,
-    )
+    config = replace(plain(shape), pool_size=pool, decouple_router=True)
     torch.manual_seed(0)
     with torch.device(device):
         network = AutoModelForCausalLM.from_config(

@@ -1,8 +1,7 @@
 """The small memory model's network: a pretrained encoder with memory layers on top.
 
-The encoder is the transformers library's own, its attention is ours, as in `decoder`. Knows tensors,
-not text.
-Legend as in `layers`.
+The encoder is the transformers library's own, and its attention ours, as in `decoder`. Knows
+tensors, not text. Legend as in `layers`.
 """
 
 from __future__ import annotations

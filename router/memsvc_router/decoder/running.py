@@ -30,6 +30,13 @@ class Runner:
         run = PrefixPass()
         self._forward(run, prefix, range(len(prefix)), [len(prefix) - 1])
         self.prefix = run.pairs
+        shapes = {(pair.shape[0], pair.shape[2]) for both in run.pairs.values() for pair in both}
+        if shapes != {(config.groups, config.head_width)}:
+            raise ValueError(
+                f"{type(network).__name__}: its attention has keys and values of {shapes} (heads, "
+                f"width), config.json says {(config.groups, config.head_width)}: this family "
+                "cannot be a memory model"
+            )
 
     def run(self, feeds: Sequence[Feed]) -> None:
         """Forward all feeds; one that fails keeps its error, the others do not notice."""
