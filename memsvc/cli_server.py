@@ -14,17 +14,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from memsvc_client.cli import exits
+from memsvc_client.cli import banks, exits
 from memsvc_client.cli.output import Output
 
+from memsvc.estimating import estimate_offline
+
 if TYPE_CHECKING:
-    from memsvc_router.api import MemoryModel
     from rich.console import Console
 
     from memsvc.config import ServerConfig
 
 _NEEDED = ("torch", "transformers", "sqlalchemy", "pydantic_settings", "lark", "prometheus_client")
 
+_Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="DIR|HUB_ID", help="The model; by default the one that ships."),
+]
+_Previous = Annotated[
+    str | None,
+    typer.Option(
+        "--previous-model",
+        metavar="DIR|HUB_ID",
+        help="Serves the banks that it encoded, until --model has encoded them anew.",
+    ),
+]
 _Data = Annotated[Path | None, typer.Option("--data", help="Directory of database and blocks.")]
 _Listen = Annotated[str | None, typer.Option("--listen", help="HOST:PORT; port 0 picks one.")]
 _Config = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")]
@@ -46,12 +59,15 @@ def register(app: typer.Typer) -> None:
         raise ImportError(f"memsvc[server] is not installed: {', '.join(missing)}")
     app.command("serve")(serve)
     app.command("doctor")(doctor)
+    banks.estimate_offline_by(estimate_offline)
 
 
 def serve(
     data: _Data = None,
     listen: _Listen = None,
     config: _Config = None,
+    model: _Model = None,
+    previous_model: _Previous = None,
     database_url: _Database = None,
     metrics_listen: _Metrics = None,
     log_level: _Level = None,
@@ -67,10 +83,13 @@ def serve(
         config,
         data=data,
         listen=listen,
+        model=model,
+        previous_model=previous_model,
         database_url=database_url,
         metrics_listen=metrics_listen,
         log_level=log_level,
     )
+    from memsvc_router import load_model
     from memsvc_storage import StorageError
     from sqlalchemy.exc import OperationalError
 
@@ -79,7 +98,7 @@ def serve(
 
     telemetry.configure_logging(settings.log_level)
     try:
-        asyncio.run(run(settings, _load_default_model, _announce))
+        asyncio.run(run(settings, load_model, _announce))
     except (OSError, StorageError) as error:
         output.usage(f"memsvc serve: {error}")
         _leave(exits.FAULT)
@@ -95,13 +114,16 @@ def doctor(
     data: _Data = None,
     listen: _Listen = None,
     config: _Config = None,
+    model: _Model = None,
     database_url: _Database = None,
     as_json: _Json = False,
 ) -> None:
     """Look whether this machine can serve: settings, disk, store, address, model."""
     # `--json` may stand before the command, too.
     output = Output(as_json or bool(getattr(context.obj, "as_json", False)))
-    settings = _load(output, config, data=data, listen=listen, database_url=database_url)
+    settings = _load(
+        output, config, data=data, listen=listen, model=model, database_url=database_url
+    )
     from memsvc.doctor import examine
 
     verdicts = examine(settings)
@@ -126,12 +148,6 @@ def _load(output: Output, config_file: Path | None, **flags: object) -> ServerCo
     except config.ConfigError as error:
         output.usage(str(error))
         raise typer.Exit(exits.USAGE) from None
-
-
-def _load_default_model() -> MemoryModel:
-    from memsvc_router import load_default_model
-
-    return load_default_model()
 
 
 def _leave(code: int) -> NoReturn:

@@ -83,6 +83,16 @@ class ServerConfig(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="`postgresql+psycopg://…` to keep the rows there instead of in SQLite."
     )
+    model: str | None = Field(
+        None,
+        description="Directory or Hugging Face id of the model; none: the one that ships with "
+        "memsvc. Banks of another model are encoded anew.",
+    )
+    previous_model: str | None = Field(
+        None,
+        description="The model before this one: it serves the banks that it encoded until they are "
+        "encoded anew, and is loaded only for that; none: the one that ships.",
+    )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
         description="Keys that callers send as `authorization: Bearer KEY`; in the environment "

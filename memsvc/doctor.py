@@ -129,12 +129,12 @@ def _neighbour(listen: str) -> str:
     return f"memsvc {info.version} is running on {listen} ({info.state})"
 
 
-def _model(_: ServerConfig) -> str:
-    from memsvc_router import load_default_model
+def _model(config: ServerConfig) -> str:
+    from memsvc_router import load_model
     from memsvc_router.api import DocumentText
 
     started = time.perf_counter()
-    model = load_default_model()
+    model = load_model(config.model)
     loaded = time.perf_counter() - started
     blocks = model.encode([DocumentText("A test", "The doctor reads this sentence.")])
     if blocks[0].tokens < 1:

@@ -30,6 +30,7 @@ from memsvc_storage import (
 )
 
 from memsvc.engine import (
+    BankReencoding,
     EncodingUnhealthy,
     EngineStopped,
     MemoryChanged,
@@ -82,6 +83,12 @@ class Reason(Enum):
     )
     OPERATION_FINISHED = _Row(
         _Code.FAILED_PRECONDITION, "the operation has ended or is of a kind that is not cancelled"
+    )
+    BANK_REENCODING = _Row(
+        _Code.FAILED_PRECONDITION,
+        "the bank's blocks are of a model that is not loaded, and are being made anew; "
+        "`metadata` names the operation and how far it is",
+        5.0,
     )
     QUOTA_EXCEEDED = _Row(
         _Code.RESOURCE_EXHAUSTED, "the bank's byte quota is used up; delete, or raise the quota"
@@ -169,6 +176,8 @@ def translate(error: Exception, model_failed: bool = False) -> ApiError:
         limits = {"quota_bytes": str(error.quota), "needed_bytes": str(error.would_be)}
         subject = f"banks/{error.bank}"
         return ApiError(Reason.QUOTA_EXCEEDED, str(error), metadata=limits, quota_subject=subject)
+    if isinstance(error, BankReencoding):
+        return _reencoding(error)
     if isinstance(error, InvalidDocument):
         return invalid(error.field, error.reason)
     if isinstance(error, ModelNotReady):
@@ -177,6 +186,16 @@ def translate(error: Exception, model_failed: bool = False) -> ApiError:
         if isinstance(error, kind):
             return ApiError(reason, str(error) or reason.value.meaning)
     return ApiError(Reason.INTERNAL, "internal error; report the request id")
+
+
+def _reencoding(error: BankReencoding) -> ApiError:
+    name = f"operations/{error.operation.operation_id}"
+    facts = {
+        "operation": name,
+        "done": str(error.operation.done),
+        "total": str(error.operation.total),
+    }
+    return ApiError(Reason.BANK_REENCODING, f"{error}; wait for {name}", metadata=facts)
 
 
 def to_status(error: ApiError, request_id: str = "") -> status_pb2.Status:

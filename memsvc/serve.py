@@ -10,6 +10,7 @@ import logging
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from memsvc_router.api import MemoryModel
 
@@ -37,12 +38,13 @@ def engine_config(config: ServerConfig) -> EngineConfig:
 
 async def serve(
     config: ServerConfig,
-    load_model: Callable[[], MemoryModel],
+    load_model: Callable[[str | None], MemoryModel],
     on_listening: Callable[[str], None],
     stop: asyncio.Event | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop`, then drain and return.
 
+    `load_model` gets a name as in the settings, None for the model that ships.
     `on_listening` gets the bound `HOST:PORT` once calls are taken (the model may still load).
     Raises OSError if an address cannot be bound, and StorageError if the store cannot be opened.
     """
@@ -50,7 +52,7 @@ async def serve(
     config.data.mkdir(parents=True, exist_ok=True)
     with ExitStack() as cleanup:
         _stop_on_signals(stop, cleanup)
-        engine = await Engine.start(engine_config(config), load_model)
+        engine = await _start(config, load_model)
         try:
             await _serve_engine(config, engine, on_listening, stop, cleanup)
         except BaseException:
@@ -58,6 +60,13 @@ async def serve(
             raise
         await engine.stop(config.drain_seconds * _ENGINE_SHARE)
     _log.info("stopped")
+
+
+async def _start(config: ServerConfig, load_model: Callable[[str | None], MemoryModel]) -> Engine:
+    previous = None
+    if config.previous_model != config.model:
+        previous = partial(load_model, config.previous_model)
+    return await Engine.start(engine_config(config), partial(load_model, config.model), previous)
 
 
 async def _serve_engine(

@@ -15,6 +15,7 @@ from memsvc_client.resources import (
     UNSET,
     AddResult,
     Bank,
+    BankEstimate,
     CompactReport,
     Document,
     IngestBatch,
@@ -102,6 +103,21 @@ class AsyncMemoryClient(AsyncMemoryVerbs):
     ) -> CompactReport:
         """Return the space of deleted documents to the disk. Raises NotFound."""
         return await self._run(bank_calls.compact_bank(bank, min_dead_fraction), timeout)
+
+    async def estimate_bank(
+        self,
+        tokens: int,
+        *,
+        document_count: int | None = None,
+        like: str | None = None,
+        k: int | None = None,
+        timeout: float | None = None,
+    ) -> BankEstimate:
+        """What so many tokens of text would cost: in so many documents, or as in the bank `like`.
+
+        Raises InvalidArgument, NotFound, and Unavailable while the model loads.
+        """
+        return await self._run(bank_calls.estimate_bank(tokens, document_count, like, k), timeout)
 
     async def add(
         self,

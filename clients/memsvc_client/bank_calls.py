@@ -14,6 +14,7 @@ from memsvc_client.names import bank_name
 from memsvc_client.resources import (
     UNSET,
     Bank,
+    BankEstimate,
     CompactReport,
     Scalar,
     Unset,
@@ -112,3 +113,16 @@ def compact_bank(bank: str, min_dead_fraction: float) -> Call[CompactReport]:
 
     request = bank_pb2.CompactBankRequest(name=bank_name(bank), min_dead_fraction=min_dead_fraction)
     return make_call("BankService/CompactBank", request, bank_pb2.CompactBankResponse, convert)
+
+
+def estimate_bank(
+    tokens: int, document_count: int | None, like: str | None, k: int | None
+) -> Call[BankEstimate]:
+    request = bank_pb2.EstimateBankRequest(
+        tokens=tokens,
+        document_count=document_count,
+        like=None if like is None else bank_name(like),
+        k=k,
+    )
+    response = bank_pb2.EstimateBankResponse
+    return make_call("BankService/EstimateBank", request, response, wire.bank_estimate)

@@ -16,6 +16,7 @@ from memsvc_client.resources import (
     UNSET,
     AddResult,
     Bank,
+    BankEstimate,
     CompactReport,
     Document,
     IngestBatch,
@@ -103,6 +104,21 @@ class MemoryClient(MemoryVerbs):
     ) -> CompactReport:
         """Return the space of deleted documents to the disk. Raises NotFound."""
         return self._run(bank_calls.compact_bank(bank, min_dead_fraction), timeout)
+
+    def estimate_bank(
+        self,
+        tokens: int,
+        *,
+        document_count: int | None = None,
+        like: str | None = None,
+        k: int | None = None,
+        timeout: float | None = None,
+    ) -> BankEstimate:
+        """What so many tokens of text would cost: in so many documents, or as in the bank `like`.
+
+        Raises InvalidArgument, NotFound, and Unavailable while the model loads.
+        """
+        return self._run(bank_calls.estimate_bank(tokens, document_count, like, k), timeout)
 
     def add(
         self,

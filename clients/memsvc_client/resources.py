@@ -18,6 +18,12 @@ Scalar = str | int | float | bool
 DocumentState = Literal["PENDING", "READY", "FAILED"]
 OperationKind = Literal["ENCODE", "COMPACT", "REENCODE"]
 OperationState = Literal["PENDING", "RUNNING", "DONE", "FAILED", "CANCELLED"]
+ServingState = Literal[
+    "SERVING_STATE_UNSPECIFIED",
+    "SERVING",
+    "REENCODING_SERVING_PREVIOUS",
+    "REENCODING_UNAVAILABLE",
+]
 ServerState = Literal["LOADING", "READY", "FAILED"]
 HealthStatus = Literal["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"]
 
@@ -32,8 +38,37 @@ UNSET: Final = Unset.UNSET
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What blocks are made by. Blocks of one identity are of no use to another."""
+
+    model: str
+    weights_digest: str
+    tokenizer_digest: str
+    template: str
+    pool_size: int
+    dtype: str
+    router_layers: tuple[int, ...]
+    block_format: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Reencoding:
+    """A bank on its way to the loaded model: the operation's name, and documents counted."""
+
+    operation: str
+    total: int
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True)
 class Bank:
-    """A hard boundary of memory. Bytes of text are UTF-8; `kv_bytes` are compressed blocks."""
+    """A hard boundary of memory. Bytes of text are UTF-8; `kv_bytes` are compressed blocks.
+
+    `serving_identity` made the blocks that serve (None: there are none), `loaded_identity` is the
+    server's model (None while it loads); `reencoding` is None when the two agree.
+    """
 
     name: str
     display_name: str
@@ -49,11 +84,31 @@ class Bank:
     etag: str
     create_time: datetime | None
     update_time: datetime | None
+    serving_state: ServingState
+    serving_identity: Identity | None
+    loaded_identity: Identity | None
+    reencoding: Reencoding | None
 
     @property
     def id(self) -> str:
         """The last part of the name."""
         return last_id(self.name)
+
+
+@dataclass(frozen=True)
+class BankEstimate:
+    """What so much text would cost with the model `identity`. Near bytes: routing keys in memory,
+    read in full by every hop. Far bytes: on disk. Hop bytes: what one hop of one question reads of
+    them, for `k` documents. `encode_seconds` is None where the server has encoded nothing yet."""
+
+    identity: Identity
+    document_count: int
+    chunk_count: int
+    near_bytes: int
+    far_bytes: int
+    hop_bytes: int
+    k: int
+    encode_seconds: float | None
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,22 @@ from memsvc_proto.v1 import admin_pb2, bank_pb2, document_pb2, operation_pb2
 from memsvc_client.errors import InvalidArgument, MemsvcError, from_status
 from memsvc_client.resources import (
     Bank,
+    BankEstimate,
     Document,
     DocumentState,
+    Identity,
     NewDocument,
     Operation,
     OperationKind,
     OperationState,
+    Reencoding,
     Scalar,
     ServerInfo,
     ServerState,
+    ServingState,
 )
 
+_SERVING_STATE = bank_pb2.Bank.ServingState
 # JSON numbers are doubles: beyond this an integer would come back as another.
 MAX_INTEGER = 2**53
 
@@ -116,6 +121,45 @@ def bank(message: bank_pb2.Bank) -> Bank:
         etag=message.etag,
         create_time=to_datetime(message.create_time) if message.HasField("create_time") else None,
         update_time=to_datetime(message.update_time) if message.HasField("update_time") else None,
+        serving_state=cast("ServingState", _SERVING_STATE.Name(message.serving_state)),
+        serving_identity=(
+            identity(message.serving_identity) if message.HasField("serving_identity") else None
+        ),
+        loaded_identity=(
+            identity(message.loaded_identity) if message.HasField("loaded_identity") else None
+        ),
+        reencoding=reencoding(message.reencoding) if message.HasField("reencoding") else None,
+    )
+
+
+def identity(message: bank_pb2.Identity) -> Identity:
+    return Identity(
+        model=message.model,
+        weights_digest=message.weights_digest,
+        tokenizer_digest=message.tokenizer_digest,
+        template=message.template,
+        pool_size=message.pool_size,
+        dtype=message.dtype,
+        router_layers=tuple(message.router_layers),
+        block_format=message.block_format,
+        digest=message.digest,
+    )
+
+
+def reencoding(message: bank_pb2.Reencoding) -> Reencoding:
+    return Reencoding(message.operation, message.total, message.done, message.failed)
+
+
+def bank_estimate(message: bank_pb2.EstimateBankResponse) -> BankEstimate:
+    return BankEstimate(
+        identity=identity(message.identity),
+        document_count=message.document_count,
+        chunk_count=message.chunk_count,
+        near_bytes=message.near_bytes,
+        far_bytes=message.far_bytes,
+        hop_bytes=message.hop_bytes,
+        k=message.k,
+        encode_seconds=message.encode_seconds if message.HasField("encode_seconds") else None,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from memsvc_router.api import Identity, MemoryModel
 from memsvc_storage import Bank, BankNotFound, Operation, Store
 
+from memsvc.capacity import Estimate, estimate, known_shape, unknown_shape
 from memsvc.engine.asking import AskVerbs
 from memsvc.engine.banks import Banks
 from memsvc.engine.counters import Counters
@@ -157,6 +158,26 @@ class Engine(AskVerbs):
             if lane.failures >= self._config.unhealthy_after:
                 return Health(False, f"{lane.last_failure} ({lane.failures} times in a row)")
         return Health(True)
+
+    async def estimate(
+        self, tokens: int, documents: int | None, like: str | None, k: int | None
+    ) -> tuple[Identity, Estimate]:
+        """What so much text would cost, and for which model: in so many documents (by default
+        one), or shaped as the text of the bank `like`.
+
+        Raises ModelNotReady, BankNotFound, and ValueError where `like` has no block of the model.
+        """
+        facts = self._current.facts
+        if facts is None or self.model_state != "READY":
+            raise ModelNotReady(self.health().reason)
+        if like is None:
+            shape = unknown_shape(facts.footprint, tokens, documents or 1)
+        else:
+            digest = facts.identity.digest
+            sizes = await self._in_thread(lambda: self._store.encoded_sizes(like, digest))
+            shape = known_shape(facts.footprint, tokens, *sizes)
+        rate = self._current.encoder.rate
+        return facts.identity, estimate(facts.footprint, tokens, shape, k or facts.top_k, rate)
 
     async def serving(self, bank: Bank) -> Serving:
         """What answers the bank's questions, and how far its re-encoding is. Raises

@@ -9,13 +9,15 @@ from typing import Any
 import grpc.aio
 from google.protobuf.empty_pb2 import Empty
 from memsvc_proto.v1 import bank_pb2, bank_pb2_grpc
-from memsvc_storage import Bank, BankExists, BankNotFound, BankStats, EtagMismatch
+from memsvc_storage import Bank, BankExists, BankNotFound, EtagMismatch
 
-from memsvc.server import checks, convert, names
+from memsvc.engine import Serving
+from memsvc.errors import invalid
+from memsvc.server import bank_facts, checks, convert, names
 from memsvc.server.services import Services
 
 _UPDATABLE = ("display_name", "metadata", "quota_bytes")
-_NO_STATS = BankStats(0, 0, 0, 0, 0, 0.0)
+_MAX_TOKENS = 10**15
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -103,9 +105,23 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
             document_count=report.documents,
         )
 
+    async def EstimateBank(
+        self, request: bank_pb2.EstimateBankRequest, context: _Context
+    ) -> bank_pb2.EstimateBankResponse:
+        tokens, documents = _text_size(request)
+        like = names.parse_bank("like", request.like) if request.like else None
+        k = checks.count("k", request.k, checks.MAX_K) if request.HasField("k") else None
+        try:
+            model, found = await self._engine.estimate(tokens, documents, like, k)
+        except ValueError as error:
+            raise invalid("like", str(error)) from None
+        return bank_facts.estimated(model, found)
+
     async def _message(self, bank: Bank) -> bank_pb2.Bank:
         stats = await self._engine.stats(bank.name)
-        return convert.bank(bank, stats, self._services.identity_digest)
+        message = convert.bank(bank, stats, self._services.identity_digest)
+        serving = await self._engine.serving(bank)
+        return bank_facts.add_serving(message, serving, self._engine.identity)
 
     async def _documents(self, bank: str, row_ids: list[int]) -> list[str]:
         if not row_ids:
@@ -126,14 +142,27 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
         try:
             await self._engine.get_bank(name)
         except BankNotFound:
-            return bank_pb2.Bank(
+            loaded = self._engine.identity
+            made = bank_pb2.Bank(
                 name=names.bank_name(name),
                 display_name=fields["display_name"],
                 metadata=convert.struct(fields["metadata"]),
                 quota_bytes=fields["quota_bytes"],
                 identity_digest=self._services.identity_digest,
             )
+            serving = Serving(None if loaded is None else "SERVING", None, None)
+            return bank_facts.add_serving(made, serving, loaded)
         raise BankExists(name)
+
+
+def _text_size(request: bank_pb2.EstimateBankRequest) -> tuple[int, int | None]:
+    """The checked tokens and documents of an estimate."""
+    tokens = checks.count("tokens", request.tokens, _MAX_TOKENS)
+    if not request.HasField("document_count"):
+        return tokens, None
+    if request.like:
+        raise invalid("document_count", "cannot be given together with like")
+    return tokens, checks.count("document_count", request.document_count, tokens)
 
 
 def _field(path: str, bank: bank_pb2.Bank) -> Any:

@@ -97,6 +97,19 @@ class InspectionVerbs(BlockWrites):
             dead_fraction=dead / size if size else 0.0,
         )
 
+    def encoded_sizes(self, bank: str, identity_digest: str) -> tuple[int, int, int]:
+        """Documents, chunks and tokens of the bank's blocks of this identity. Raises
+        BankNotFound."""
+        query = (
+            select(func.count(), func.sum(StoredBlock.rows), func.sum(StoredBlock.tokens))
+            .select_from(StoredBlock)
+            .join(SegmentRow, SegmentRow.segment == StoredBlock.segment)
+        )
+        with self._db.read() as session:
+            where = SegmentRow.bank_id == bank_id(session, bank)
+            row = session.execute(query.where(where, SegmentRow.identity == identity_digest)).one()
+        return row[0], int(row[1] or 0), int(row[2] or 0)
+
     def _usage(self, bank: str) -> tuple[int, list[SegmentUsage]]:
         """The bank's number and its segments."""
         with self._db.read() as session:

@@ -86,6 +86,8 @@ def _root(
 def _needs_server(arguments: list[str]) -> bool:
     """Whether the server's commands matter: all others must start without loading them."""
     command = next((one for one in arguments if not one.startswith("-")), None)
+    if command == "bank" and any(one.partition("=")[0] == "--model" for one in arguments):
+        return True
     return command not in ("bank", "doc", "recall", "ask", "context", "op")
 
 

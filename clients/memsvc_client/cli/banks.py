@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -9,6 +10,11 @@ import typer
 from memsvc_client.cli import exits, views
 from memsvc_client.cli.metadata import parse_pairs
 from memsvc_client.cli.session import BankArgument, JsonOption, ServerOption, YesOption, session
+from memsvc_client.resources import BankEstimate
+
+Estimator = Callable[[str, int, int | None, int | None], BankEstimate]
+"""(model, tokens, documents, k). Raises OSError and ValueError for what is no model."""
+_offline: Estimator | None = None
 
 app = typer.Typer(help="Banks: the hard boundaries of memory.", no_args_is_help=True)
 
@@ -116,3 +122,47 @@ def compact(
             f"{report.document_count:,} documents moved"
         )
         run.output.result(report, lambda out: out.print(line))
+
+
+@app.command("estimate")
+def estimate(
+    context: typer.Context,
+    tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens of text in all.")],
+    documents: Annotated[
+        int | None, typer.Option("--documents", min=1, help="In so many documents; else in one.")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option("--like", metavar="BANK", help="Shaped as in this bank.")
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("--k", min=1, help="Documents routed to; else the model's own.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", metavar="DIR|HUB_ID", help="By this model, without a server; slow to load."
+        ),
+    ] = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What so much text would cost in memory, on disk and in time."""
+    with session(context, server, as_json) as run:
+        if like is not None and (documents is not None or model is not None):
+            raise run.usage("--like stands alone: it needs the server, and knows the documents.")
+        if model is None:
+            found = run.client.estimate_bank(tokens, document_count=documents, like=like, k=k)
+        elif _offline is None:
+            raise run.usage("--model needs the server's packages: pip install 'memsvc[server]'")
+        else:
+            try:
+                found = _offline(model, tokens, documents, k)
+            except (OSError, ValueError) as error:
+                raise run.usage(f"--model: {error}") from None
+        run.output.result(found, lambda out: out.print(views.estimate(found)))
+
+
+def estimate_offline_by(estimator: Estimator) -> None:
+    """Let `bank estimate --model` be answered by the server's packages, which register this."""
+    global _offline
+    _offline = estimator

@@ -12,7 +12,7 @@ from rich.text import Text
 from memsvc_client.cli.output import clean, one_line
 from memsvc_client.events import Citation, Hit, Hop, Usage
 from memsvc_client.names import last_id
-from memsvc_client.resources import Bank, Document, Operation
+from memsvc_client.resources import Bank, BankEstimate, Document, Identity, Operation
 
 _STATE_STYLES = {
     "READY": "green",
@@ -91,12 +91,62 @@ def bank(one: Bank) -> Table:
             ("blocks", size(one.kv_bytes)),
             ("quota", "none" if one.quota_bytes is None else size(one.quota_bytes)),
             *((f"metadata.{key}", value) for key, value in sorted(one.metadata.items())),
-            ("identity", one.identity_digest),
+            ("serving", _serving(one)),
+            *_identities(one),
             ("etag", one.etag),
             ("created", moment(one.create_time)),
             ("updated", moment(one.update_time)),
         ]
     )
+
+
+def _serving(one: Bank) -> str:
+    """What answers questions, and how far the re-encoding is."""
+    how = {
+        "SERVING": "by the loaded model",
+        "REENCODING_SERVING_PREVIOUS": "by the previous model, until all is encoded anew",
+        "REENCODING_UNAVAILABLE": "not until all is encoded anew",
+    }.get(one.serving_state, "not known while the model loads")
+    if one.reencoding is None:
+        return how
+    run = one.reencoding
+    failed = f", {run.failed:,} failed" if run.failed else ""
+    return f"{how}: {run.done:,} of {run.total:,} documents{failed} ({run.operation})"
+
+
+def _identities(one: Bank) -> list[tuple[str, object]]:
+    """What made the blocks, and the loaded model where that is another."""
+    rows: list[tuple[str, object]] = []
+    if one.serving_identity is not None:
+        rows += _identity("blocks of", one.serving_identity)
+    if one.loaded_identity is not None and one.loaded_identity != one.serving_identity:
+        rows += _identity("loaded", one.loaded_identity)
+    return rows
+
+
+def _identity(head: str, one: Identity) -> list[tuple[str, object]]:
+    layers = ", ".join(map(str, one.router_layers))
+    return [
+        (head, f"{one.model} ({one.digest})"),
+        ("  weights", one.weights_digest),
+        ("  tokenizer", one.tokenizer_digest),
+        ("  template", one.template),
+        ("  layout", f"pool size {one.pool_size}, {one.dtype}, router layers {layers}"),
+    ]
+
+
+def estimate(one: BankEstimate) -> Table:
+    known = one.encode_seconds is not None
+    rows: list[tuple[str, object]] = [
+        ("model", f"{one.identity.model} ({one.identity.digest})"),
+        ("documents", f"{one.document_count:,}"),
+        ("chunks", f"{one.chunk_count:,}"),
+        ("in memory", f"{size(one.near_bytes)} of routing keys, read by every hop"),
+        ("on disk", size(one.far_bytes)),
+        ("read by a hop", f"{size(one.hop_bytes)} from disk, for {one.k} documents"),
+        ("encoding", f"{one.encode_seconds:,.0f} s" if known else "not measured yet"),
+    ]
+    return facts(rows)
 
 
 def documents(rows: Iterable[Document]) -> Table:

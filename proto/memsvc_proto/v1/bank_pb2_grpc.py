@@ -71,6 +71,11 @@ class BankServiceStub(object):
                 request_serializer=memsvc__proto_dot_v1_dot_bank__pb2.CompactBankRequest.SerializeToString,
                 response_deserializer=memsvc__proto_dot_v1_dot_bank__pb2.CompactBankResponse.FromString,
                 _registered_method=True)
+        self.EstimateBank = channel.unary_unary(
+                '/memsvc.v1.BankService/EstimateBank',
+                request_serializer=memsvc__proto_dot_v1_dot_bank__pb2.EstimateBankRequest.SerializeToString,
+                response_deserializer=memsvc__proto_dot_v1_dot_bank__pb2.EstimateBankResponse.FromString,
+                _registered_method=True)
 
 
 class BankServiceServicer(object):
@@ -128,6 +133,14 @@ class BankServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EstimateBank(self, request, context):
+        """Tells what so much text would cost this server in memory, on disk and in time, without any text.
+        UNAVAILABLE while the model loads.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BankServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -165,6 +178,11 @@ def add_BankServiceServicer_to_server(servicer, server):
                     servicer.CompactBank,
                     request_deserializer=memsvc__proto_dot_v1_dot_bank__pb2.CompactBankRequest.FromString,
                     response_serializer=memsvc__proto_dot_v1_dot_bank__pb2.CompactBankResponse.SerializeToString,
+            ),
+            'EstimateBank': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateBank,
+                    request_deserializer=memsvc__proto_dot_v1_dot_bank__pb2.EstimateBankRequest.FromString,
+                    response_serializer=memsvc__proto_dot_v1_dot_bank__pb2.EstimateBankResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -357,6 +375,33 @@ class BankService(object):
             '/memsvc.v1.BankService/CompactBank',
             memsvc__proto_dot_v1_dot_bank__pb2.CompactBankRequest.SerializeToString,
             memsvc__proto_dot_v1_dot_bank__pb2.CompactBankResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateBank(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memsvc.v1.BankService/EstimateBank',
+            memsvc__proto_dot_v1_dot_bank__pb2.EstimateBankRequest.SerializeToString,
+            memsvc__proto_dot_v1_dot_bank__pb2.EstimateBankResponse.FromString,
             options,
             channel_credentials,
             insecure,

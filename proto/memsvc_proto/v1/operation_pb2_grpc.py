@@ -84,8 +84,8 @@ class OperationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelOperation(self, request, context):
-        """Stops a COMPACT or REENCODE operation that has not ended. FAILED_PRECONDITION for an ENCODE
-        operation (its documents are acknowledged and would be lost to questions) or one that has ended.
+        """Stops a COMPACT operation that has not ended. FAILED_PRECONDITION for the others (their documents
+        are acknowledged and would be lost to questions) or one that has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
