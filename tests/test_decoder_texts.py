@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,8 +28,9 @@ from tests.asking_support import DOCUMENTS, QUESTIONS, asked, bank, drive, model
 @pytest.mark.parametrize("name", ["k", "max_hops", "max_documents", "max_read_tokens"])
 def test_senseless_budgets_are_refused(name: str) -> None:
     made = model()
+    zero: dict[str, Any] = {name: 0}
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
-        made.recall(bank(made), "Who?", replace(AskOptions(), **{name: 0}))
+        made.recall(bank(made), "Who?", AskOptions(**zero))
 
 
 def test_a_question_longer_than_the_model_is_refused() -> None:
