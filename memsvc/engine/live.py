@@ -178,7 +178,7 @@ class LiveBank:
         """What a question asked now may see; None while the bank holds nothing."""
         with self._lock:
             columns = self._columns
-            if columns is None:
+            if columns is None or not columns.facts:  # repacked after all its documents went
                 return None
             allowed = columns.alive.rows & (columns.expires.rows > time.time())
             keys, chunk_slot = columns.keys.rows, columns.chunk_slot.rows
