@@ -64,7 +64,7 @@ def make_conformance(
     (checkpoint / "config.json").write_text(json.dumps(config, indent=2))
     weights = _random_weights(config, seed)
     save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
-    _expect(folder, _texts(documents, seed))
+    _expect(folder, prose(documents, seed))
     return folder
 
 
@@ -111,7 +111,7 @@ def _random_weights(config: dict[str, Any], seed: int) -> dict[str, Tensor]:
     return weights
 
 
-def _texts(count: int, seed: int) -> list[str]:
+def prose(count: int, seed: int) -> list[str]:
     """Real prose cut anew: documents of 3 to 900 characters."""
     prose = " ".join(json.loads((TINY / "expected.json").read_text())["documents"])
     pick = random.Random(seed)
