@@ -206,13 +206,15 @@ async def running(
     data_dir: Path,
     model: BagModel | Callable[[], BagModel] | None = None,
     ready: bool = True,
+    previous: BagModel | None = None,
     **settings: Any,
 ) -> AsyncIterator[Engine]:
     """An engine with fast sweeps and retries; by default once its model is ready."""
     quick: dict[str, Any] = {"sweep_seconds": 0.02, "retry_seconds": 0.02, **settings}
     made = model or BagModel()
     load = (lambda: made) if isinstance(made, BagModel) else made
-    engine = await Engine.start(EngineConfig(data_dir, **quick), load)
+    load_previous = None if previous is None else lambda: previous
+    engine = await Engine.start(EngineConfig(data_dir, **quick), load, load_previous)
     try:
         if ready:
             await engine.wait_ready(PATIENCE)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,21 +16,6 @@ PARIS = NewDocument("The capital of France is Paris.", title="France", document_
 ROME = NewDocument("The capital of Italy is Rome.", title="Italy", document_id="it")
 SPAIN = NewDocument("The capital of Spain is Madrid.", title="Spain", document_id="es")
 SHIPS = [NewDocument(f"Ship {i} carries cargo{i}.", document_id=f"s{i}") for i in range(6)]
-
-
-@asynccontextmanager
-async def both(
-    data_dir: Path, current: BagModel, previous: BagModel, **settings: float
-) -> AsyncIterator[Engine]:
-    """An engine that can load the previous model, too."""
-    config = EngineConfig(data_dir, sweep_seconds=0.02, retry_seconds=0.02, **settings)  # type: ignore[arg-type]
-    engine = await Engine.start(config, lambda: current, lambda: previous)
-    try:
-        await engine.wait_ready(PATIENCE)
-        yield engine
-    finally:
-        current.switches.gate.set()
-        await engine.stop(10)
 
 
 async def filled(data_dir: Path, *documents: NewDocument) -> None:
@@ -56,7 +39,7 @@ async def test_the_previous_model_serves_until_all_is_made_anew(tmp_path: Path) 
     await filled(tmp_path, PARIS, ROME)
     new, old = Switches(), Switches()
     new.gate.clear()
-    async with both(tmp_path, BagModel(new, pool=8), BagModel(old)) as engine:
+    async with running(tmp_path, BagModel(new, pool=8), previous=BagModel(old)) as engine:
         assert await state(engine) == "REENCODING_SERVING_PREVIOUS"
         operation = await reencoding(engine)
         assert (operation.kind, operation.total) == ("REENCODE", 2)
@@ -81,7 +64,7 @@ async def test_what_is_written_meanwhile_is_found_at_once_and_afterwards(tmp_pat
     await filled(tmp_path, PARIS, ROME, *SHIPS)
     new, old = Switches(), Switches()
     new.gate.clear()
-    async with both(tmp_path, BagModel(new, pool=8), BagModel(old)) as engine:
+    async with running(tmp_path, BagModel(new, pool=8), previous=BagModel(old)) as engine:
         operation = await reencoding(engine)
         await add(engine, "b", SPAIN)
         changes = DocumentChanges(text="The capital of France is Lyon.")
@@ -111,7 +94,7 @@ async def test_a_question_that_runs_during_the_change_ends_undisturbed(tmp_path:
     new, old = Switches(), Switches()
     new.gate.clear()
     old.answering.clear()
-    async with both(tmp_path, BagModel(new, pool=8), BagModel(old)) as engine:
+    async with running(tmp_path, BagModel(new, pool=8), previous=BagModel(old)) as engine:
         operation = await reencoding(engine)
         events = engine.ask("b", "capital of Italy")
         heard: list[Event] = [await anext(events)]
@@ -129,7 +112,7 @@ async def test_a_question_whose_old_blocks_are_gone_is_asked_again(tmp_path: Pat
     await filled(tmp_path, PARIS, ROME)
     new, old = Switches(), Switches()
     new.gate.clear()
-    async with both(tmp_path, BagModel(new, pool=8), BagModel(old)) as engine:
+    async with running(tmp_path, BagModel(new, pool=8), previous=BagModel(old)) as engine:
         operation = await reencoding(engine)
         held = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -153,25 +136,22 @@ async def test_documents_that_the_new_model_cannot_encode_fail_at_the_change(
 ) -> None:
     await filled(tmp_path, PARIS, *SHIPS)
     new, old = Switches(poison={"paris"}), Switches()
-    async with both(tmp_path, BagModel(new, pool=8), BagModel(old)) as engine:
+    async with running(tmp_path, BagModel(new, pool=8), previous=BagModel(old)) as engine:
         async with asyncio.timeout(PATIENCE):
             while await state(engine) != "SERVING":
                 await asyncio.sleep(0.02)
         document = await engine.get_document("b", "fr")
         assert (document.state, "cannot be encoded" in document.error) == ("FAILED", True)
         assert await answer(engine, "b", "cargo3") == SHIPS[3].text
-        (ended,) = [
-            one
-            for one in (await engine.list_operations("b", None, 9)).items
-            if one.kind == "REENCODE"
-        ]
+        ended = (await engine.list_operations("b", None, 9)).items[0]
+        assert ended.kind == "REENCODE"
         assert (ended.state, ended.done, ended.failed) == ("DONE", 6, 1)
 
 
 async def test_a_sick_model_changes_nothing_until_it_is_sound(tmp_path: Path) -> None:
     await filled(tmp_path, PARIS)
     new = Switches(broken=True)
-    async with both(tmp_path, BagModel(new, pool=8), BagModel()) as engine:
+    async with running(tmp_path, BagModel(new, pool=8), previous=BagModel()) as engine:
         async with asyncio.timeout(PATIENCE):
             while not engine.counters().get("encode_failures"):
                 await asyncio.sleep(0.02)
@@ -230,7 +210,7 @@ async def test_a_restart_goes_on_where_re_encoding_stopped(tmp_path: Path) -> No
     await filled(tmp_path, *SHIPS)
     new = Switches(poison={"cargo5"})
     model = BagModel(new, pool=8)
-    async with both(tmp_path, model, BagModel(), batch_documents=2) as engine:
+    async with running(tmp_path, model, previous=BagModel(), batch_documents=2) as engine:
         operation = await reencoding(engine)
         async with asyncio.timeout(PATIENCE):
             while (await engine.get_operation(operation.operation_id)).done < 2:
@@ -239,7 +219,7 @@ async def test_a_restart_goes_on_where_re_encoding_stopped(tmp_path: Path) -> No
         first = len(new.encoded)
         asyncio.get_running_loop().call_later(0.2, new.gate.set)
     again = Switches()
-    async with both(tmp_path, BagModel(again, pool=8), BagModel()) as engine:
+    async with running(tmp_path, BagModel(again, pool=8), previous=BagModel()) as engine:
         ended = await engine.wait_operation(operation.operation_id, PATIENCE)
         assert ended.state == "DONE"
         assert len(again.encoded) <= len(SHIPS) - min(first, 2)
@@ -284,7 +264,9 @@ async def test_a_previous_model_that_nobody_needs_is_not_loaded(tmp_path: Path) 
 
 async def test_the_old_blocks_leave_the_disk_by_themselves(tmp_path: Path) -> None:
     await filled(tmp_path, *SHIPS)
-    async with both(tmp_path, BagModel(pool=1), BagModel(), compact_seconds=0.05) as engine:
+    async with running(
+        tmp_path, BagModel(pool=1), previous=BagModel(), compact_seconds=0.05
+    ) as engine:
         async with asyncio.timeout(PATIENCE):
             while await state(engine) != "SERVING" or (await engine.stats("b")).dead_fraction:
                 await asyncio.sleep(0.02)
@@ -293,14 +275,19 @@ async def test_the_old_blocks_leave_the_disk_by_themselves(tmp_path: Path) -> No
 
 async def test_a_bank_deleted_on_its_way_holds_up_no_other(tmp_path: Path) -> None:
     async with running(tmp_path) as engine:
-        for bank in ("a", "b"):
+        for bank in ("a", "again", "b"):
             await engine.create_bank(bank)
             await add(engine, bank, PARIS)
     new = Switches()
     new.gate.clear()
-    async with both(tmp_path, BagModel(new, pool=8), BagModel()) as engine:
+    async with running(tmp_path, BagModel(new, pool=8), previous=BagModel()) as engine:
         operation = await reencoding(engine)
-        await engine.delete_bank("a")
+        for bank in ("a", "again"):
+            await engine.delete_bank(bank)
+        await engine.create_bank("again")
+        written = await engine.add_documents("again", [ROME])
         new.gate.set()
+        await engine.wait_operation(written.operation.operation_id, PATIENCE)
+        assert await recalled(engine, "again", "capital") == ["it"]
         assert (await engine.wait_operation(operation.operation_id, PATIENCE)).state == "DONE"
         assert await answer(engine, "b", "capital of France") == PARIS.text

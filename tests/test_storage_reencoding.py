@@ -20,7 +20,6 @@ from memsvc_storage import (
 
 from tests.storage_support import (
     DIGEST,
-    IDENTITY,
     OTHER_IDENTITY,
     Place,
     add,
@@ -298,4 +297,3 @@ def test_killed_at_any_point_nothing_is_lost(store: Store, place: Place, arm: st
     assert _served(store, NEXT) == rows
     assert store.verify("b").corrupt == []
     assert store.get_operation(fenced.operation_id).done == 4
-    assert store.identity(DIGEST) == IDENTITY

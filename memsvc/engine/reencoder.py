@@ -42,6 +42,8 @@ class Reencoder:
         self._failed.clear()
         while True:
             try:
+                if not await self._in_thread(lambda: self._is_on_its_way(bank)):
+                    return
                 await self._collect(bank)
                 # What has become READY since is little; nothing more comes while it is encoded.
                 async with serving.held():
@@ -100,6 +102,11 @@ class Reencoder:
         self._shop.counters.add("documents_reencoded", len(blocks))
         if sick is not None:
             raise sick
+
+    def _is_on_its_way(self, bank: str) -> bool:
+        """Not so where the bank was deleted and made anew meanwhile."""
+        made_by = self._shop.store.get_bank(bank).identity
+        return made_by is not None and made_by != self._identity.digest
 
     def _promote(self, bank: str) -> bool:
         """Let the new blocks serve; the next question meets them in memory."""
