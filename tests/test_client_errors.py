@@ -97,7 +97,7 @@ def test_the_timeout_of_a_call_holds(server: tuple[str, Record]) -> None:
 def test_a_method_the_server_does_not_know(server: tuple[str, Record]) -> None:
     target, _ = server
     with MemoryClient(target) as client, pytest.raises(Unimplemented):
-        client.recall("b", "question")
+        client.estimate_bank(1000)
 
 
 def test_a_closed_client_says_so() -> None:

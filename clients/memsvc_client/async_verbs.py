@@ -123,7 +123,7 @@ class AsyncMemoryVerbs(AsyncTransport):
                 raise DeadlineExceeded(f"{state.name} is still {state.state}")
 
     async def cancel_operation(self, operation: str, *, timeout: float | None = None) -> Operation:
-        """Stop a compaction or re-encoding. Raises FailedPrecondition, NotFound."""
+        """Stop a compaction. Raises FailedPrecondition, NotFound."""
         return await self._run(memory_calls.cancel_operation(operation), timeout)
 
     async def server_info(self, *, timeout: float | None = None) -> ServerInfo:

@@ -121,7 +121,7 @@ class MemoryVerbs(SyncTransport):
                 raise DeadlineExceeded(f"{state.name} is still {state.state}")
 
     def cancel_operation(self, operation: str, *, timeout: float | None = None) -> Operation:
-        """Stop a compaction or re-encoding. Raises FailedPrecondition, NotFound."""
+        """Stop a compaction. Raises FailedPrecondition, NotFound."""
         return self._run(memory_calls.cancel_operation(operation), timeout)
 
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:
