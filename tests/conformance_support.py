@@ -62,53 +62,66 @@ def make_conformance(
     checkpoint = folder / "checkpoint"
     shutil.copytree(TINY / "checkpoint", checkpoint)
     (checkpoint / "config.json").write_text(json.dumps(config, indent=2))
-    weights = _random_weights(config, seed)
+    weights = _Weights(config, seed).all()
     save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
     _expect(folder, prose(documents, seed))
     return folder
 
 
-def _random_weights(config: dict[str, Any], seed: int) -> dict[str, Tensor]:
-    """Names of the published format; large enough that attention and routing prefer something."""
-    generator = torch.Generator().manual_seed(seed)
-    hidden, width = config["hidden_size"], config["head_dim"]
-    inner, vocabulary = config["intermediate_size"], config["vocab_size"]
-    q, kv = config["num_attention_heads"] * width, config["num_key_value_heads"] * width
+class _Weights:
+    """Random weights by their published names; large enough that attention and routing prefer
+    something."""
 
-    def linear(rows: int, columns: int) -> Tensor:
-        return torch.randn(rows, columns, generator=generator) / math.sqrt(columns)
+    def __init__(self, config: dict[str, Any], seed: int) -> None:
+        self._config = config
+        self._random = torch.Generator().manual_seed(seed)
 
-    def norm(size: int) -> Tensor:
-        return 1 + 0.2 * torch.randn(size, generator=generator)
-
-    weights = {
-        "model.embed_tokens.weight": torch.randn(vocabulary, hidden, generator=generator) * 0.3,
-        "model.norm.weight": norm(hidden),
-        "temperature": torch.tensor(0.1),
-    }
-    if not config["tie_word_embeddings"]:
-        weights["lm_head.weight"] = linear(vocabulary, hidden)
-    msa = config["msa_config"]
-    chosen = msa["router_layer_idx"]
-    for layer in range(config["num_hidden_layers"]):
-        own = {
-            "input_layernorm": norm(hidden),
-            "post_attention_layernorm": norm(hidden),
-            "mlp.gate_proj": linear(inner, hidden),
-            "mlp.up_proj": linear(inner, hidden),
-            "mlp.down_proj": linear(hidden, inner),
-            "self_attn.q_proj": linear(q, hidden),
-            "self_attn.k_proj": linear(kv, hidden),
-            "self_attn.v_proj": linear(kv, hidden),
-            "self_attn.o_proj": linear(hidden, q),
-            "self_attn.q_norm": norm(width),
-            "self_attn.k_norm": norm(width),
+    def all(self) -> dict[str, Tensor]:
+        config, msa = self._config, self._config["msa_config"]
+        vocabulary, hidden = config["vocab_size"], config["hidden_size"]
+        weights = {
+            "model.embed_tokens.weight": self._linear(vocabulary, hidden, 0.3 * math.sqrt(hidden)),
+            "model.norm.weight": self._norm(hidden),
+            "temperature": torch.tensor(0.1),
         }
-        if msa["decouple_router"] and (chosen == "all" or str(layer) in chosen.split(",")):
-            own["self_attn.router_q_proj.0"] = linear(q, hidden)
-            own["self_attn.router_k_proj.0"] = linear(kv, hidden)
-        weights |= {f"model.layers.{layer}.{name}.weight": each for name, each in own.items()}
-    return weights
+        if not config["tie_word_embeddings"]:
+            weights["lm_head.weight"] = self._linear(vocabulary, hidden)
+        chosen = msa["router_layer_idx"]
+        for layer in range(config["num_hidden_layers"]):
+            routes = chosen == "all" or str(layer) in chosen.split(",")
+            own = self._layer(routes and msa["decouple_router"])
+            weights |= {f"model.layers.{layer}.{name}.weight": each for name, each in own.items()}
+        return weights
+
+    def _layer(self, routers: bool) -> dict[str, Tensor]:
+        config = self._config
+        hidden, inner, width = (
+            config[name] for name in ("hidden_size", "intermediate_size", "head_dim")
+        )
+        q, kv = config["num_attention_heads"] * width, config["num_key_value_heads"] * width
+        own = {
+            "input_layernorm": self._norm(hidden),
+            "post_attention_layernorm": self._norm(hidden),
+            "mlp.gate_proj": self._linear(inner, hidden),
+            "mlp.up_proj": self._linear(inner, hidden),
+            "mlp.down_proj": self._linear(hidden, inner),
+            "self_attn.q_proj": self._linear(q, hidden),
+            "self_attn.k_proj": self._linear(kv, hidden),
+            "self_attn.v_proj": self._linear(kv, hidden),
+            "self_attn.o_proj": self._linear(hidden, q),
+            "self_attn.q_norm": self._norm(width),
+            "self_attn.k_norm": self._norm(width),
+        }
+        if routers:
+            own["self_attn.router_q_proj.0"] = self._linear(q, hidden)
+            own["self_attn.router_k_proj.0"] = self._linear(kv, hidden)
+        return own
+
+    def _linear(self, rows: int, columns: int, gain: float = 1.0) -> Tensor:
+        return torch.randn(rows, columns, generator=self._random) * (gain / math.sqrt(columns))
+
+    def _norm(self, size: int) -> Tensor:
+        return 1 + 0.2 * torch.randn(size, generator=self._random)
 
 
 def prose(count: int, seed: int) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -99,15 +99,11 @@ class Bank:
 
 @asynccontextmanager
 async def empty_bank(folder: Path, made: DecoderMemoryModel) -> AsyncIterator[Bank]:
-    store = Store.open(folder)
-    with ThreadPoolExecutor(1) as io:
-        try:
-            banks = Banks(store, Counters(), lambda: None)
-            banks.digest = made.identity.digest
-            store.create_bank("b")
-            yield Bank(made, store, banks, StoreVerbs(store, banks, io, lambda _: None))
-        finally:
-            store.close()
+    with closing(Store.open(folder)) as store, ThreadPoolExecutor(1) as io:
+        banks = Banks(store, Counters(), lambda: None)
+        banks.digest = made.identity.digest
+        store.create_bank("b")
+        yield Bank(made, store, banks, StoreVerbs(store, banks, io, lambda _: None))
 
 
 class History:
@@ -192,9 +188,7 @@ class History:
 
 
 async def add(bank: Bank, documents: Held) -> None:
-    new = [
-        NewDocument(d.text, title=d.title, document_id=d.document_id) for d in documents.values()
-    ]
+    new = [NewDocument(d.text, d.title, d.document_id) for d in documents.values()]
     result = await bank.verbs.add_documents("b", new)
     assert all(isinstance(document, Document) for document in result.documents)
 
@@ -232,13 +226,12 @@ def asked(bank: Bank, view: BankView, questions: Sequence[str]) -> list[Outcome]
         feeds.append(Feed(state, tokens, range(routing), all_tokens=True))
     _run(made, view, feeds, outcomes)
     feeds = []
-    for state, outcome in zip(states, outcomes, strict=True):
-        names = outcome.chosen[-1][:1]
+    for state in states:
         tokens = made.prompts.plain("\n")
-        for name in names:
-            handle = view.handle_of(name)
-            assert handle is not None
-            tokens = made.prompts.original(number_of(name), view.texts([handle])[0].text)
+        best = int(state.routes[made.config.router_layers[-1]].documents[0, 0])
+        if best >= 0:
+            number = number_of(view.document_id(best))
+            tokens = made.prompts.original(number, view.texts([best])[0].text)
         feeds.append(Feed(state, tokens, range(len(tokens)), all_tokens=True))
     _run(made, view, feeds, outcomes)
     return outcomes
