@@ -35,3 +35,18 @@ def test_recall_is_the_share_of_evidence_among_the_first_k() -> None:
 
 def test_percentiles_are_interpolated() -> None:
     assert metrics.percentiles([30.0, 10.0, 20.0]) == {"p50": 20.0, "p95": 29.0}
+
+
+def test_gain_is_one_for_the_best_order_and_less_for_any_other() -> None:
+    grades = {"a": 2.0, "b": 1.0}
+    assert metrics.ndcg(["a", "b", "x"], grades, 10) == 1.0
+    assert metrics.ndcg(["b", "a"], grades, 10) == pytest.approx(
+        (1 + 2 / 1.584962500721156) / (2 + 1 / 1.584962500721156)
+    )
+    assert metrics.ndcg(["x", "a"], grades, 1) == 0.0
+    assert metrics.ndcg(["b", "b", "a"], {"b": 1.0}, 10) == 1.0  # found twice counts once
+
+
+def test_the_first_document_of_the_evidence_counts_by_its_rank() -> None:
+    assert metrics.reciprocal_rank(["x", "a", "b"], ["b", "a"]) == 0.5
+    assert metrics.reciprocal_rank(["x"], ["a"]) == 0.0

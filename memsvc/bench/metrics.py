@@ -1,11 +1,15 @@
-"""Measures: SQuAD's exact match and F1, recall of evidence, percentiles. Knows numbers and text."""
+"""Measures: SQuAD's exact match and F1, ranks of evidence, percentiles.
+
+Knows numbers and text.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -38,6 +42,24 @@ def _f1(answer: list[str], gold: list[str]) -> float:
 def evidence_share(found: Sequence[str], evidence: Sequence[str], k: int) -> float:
     """The share of the evidence ids that is among the first k found."""
     return len(set(found[:k]) & set(evidence)) / len(set(evidence))
+
+
+def ndcg(found: Sequence[str], grades: Mapping[str, float], k: int) -> float:
+    """Normalised discounted cumulative gain of the first k found: a document's grade counts by
+    1/log2(rank + 1), over the best possible order. `grades` holds at least one that is positive."""
+    gained = _discounted([grades.get(document, 0.0) for document in dict.fromkeys(found)][:k])
+    return gained / _discounted(sorted(grades.values(), reverse=True)[:k])
+
+
+def _discounted(grades: Sequence[float]) -> float:
+    return sum(grade / math.log2(rank + 1) for rank, grade in enumerate(grades, 1))
+
+
+def reciprocal_rank(found: Sequence[str], evidence: Sequence[str]) -> float:
+    """One over the rank of the first evidence document; 0 where none was found."""
+    wanted = set(evidence)
+    ranks = (rank for rank, document in enumerate(found, 1) if document in wanted)
+    return 1 / next(ranks, math.inf)
 
 
 def percentiles(values: Sequence[float], of: Sequence[int] = (50, 95)) -> dict[str, float]:
