@@ -80,7 +80,10 @@ def test_tokens_of_the_template_are_added_with_rows_of_their_own(
     tmp_path: Path, family: str, tied: bool
 ) -> None:
     tokenizer = make_tokenizer(("<|im_start|>",))
-    base = make_checkpoint(tmp_path, family, tokenizer=tokenizer, tied=tied, vocabulary=400)
+    groups = 4 if family == "gpt_neox" else 2  # a family without grouped heads
+    base = make_checkpoint(
+        tmp_path, family, tokenizer=tokenizer, tied=tied, vocabulary=400, groups=groups
+    )
     with pytest.raises(ValueError, match="memsvc model init"):
         load_decoder(base)
     made = init_checkpoint(base, tmp_path / "out")
