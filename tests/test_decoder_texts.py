@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,12 @@ from memsvc_router.api import (
     Token,
     content_name,
 )
+from memsvc_router.decoder.loading import load_decoder
+from memsvc_router.decoder.model import DecoderMemoryModel
 from memsvc_router.decoder.prompts import END
 
 from tests.asking_support import DOCUMENTS, QUESTIONS, asked, bank, drive, model, only, reading
+from tests.decoder_support import make_checkpoint
 
 
 @pytest.mark.parametrize("name", ["k", "max_hops", "max_documents", "max_read_tokens"])
@@ -126,3 +130,11 @@ def test_another_way_of_finding_documents_has_the_same_events() -> None:
 def test_a_bank_of_a_bfloat16_model_answers() -> None:
     made = model("llama", torch.bfloat16)
     assert isinstance(asked(made, bank(made), QUESTIONS[1])[-1], Done)
+
+
+def test_a_family_whose_keys_have_another_shape_than_its_config_says_is_refused(
+    tmp_path: Path,
+) -> None:
+    decoder = load_decoder(make_checkpoint(tmp_path, "gpt_neox", groups=2))
+    with pytest.raises(ValueError, match=r"\{\(4, 16\)\} .* config.json says \(2, 16\)"):
+        DecoderMemoryModel(decoder)

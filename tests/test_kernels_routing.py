@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memsvc_kernels import collapse_queries, document_max, route, top_documents
+from memsvc_kernels import collapse_queries, document_max, route, route_layer, top_documents
 
 
 def bank(chunks: int, documents: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,6 +48,48 @@ def test_ties_go_to_the_earlier_document_whatever_k_is() -> None:
     for k in range(1, 11):
         found, _, _ = route(np.ones((1, 4), np.float32), keys, owner, None, k)
         assert found[0].tolist() == list(range(k))
+
+
+def test_a_precedence_settles_ties_whatever_the_numbering() -> None:
+    keys = np.ones((10, 4), np.float32)
+    precedence = np.array([5, 3, 8, 1, 9, 0, 7, 2, 6, 4])
+    for k in range(1, 11):
+        found, _, _ = route(np.ones((1, 4), np.float32), keys, np.arange(10), None, k, precedence)
+        assert precedence[found[0]].tolist() == list(range(k))
+
+
+@pytest.mark.parametrize("query_reduce", ["max", "mean"])
+@pytest.mark.parametrize("chunk_reduce", ["max", "mean"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_routing_by_one_layer_equals_brute_force(
+    query_reduce: str, chunk_reduce: str, rows: int
+) -> None:
+    keys, owner = bank(90, 20, 8, 1)
+    queries = np.random.default_rng(2).standard_normal((5, rows, 8)).astype(np.float32)
+    allowed = np.arange(20) % 4 != 0
+    found, scores, chunks = route_layer(
+        queries, keys, owner, allowed, 6, query_reduce, chunk_reduce
+    )
+    by_token = np.einsum("mjw,cw->cmj", queries.astype(np.float64), keys).max(2)
+    by_chunk = getattr(by_token, query_reduce)(axis=1)
+    documents = {
+        int(d): float(getattr(by_chunk[owner == d], chunk_reduce)())
+        for d in np.unique(owner)
+        if allowed[d]
+    }
+    expected = sorted(documents, key=lambda d: -documents[d])[:6]
+    assert found[0].tolist() == expected
+    np.testing.assert_allclose(scores[0], [documents[d] for d in expected], atol=1e-5)
+    for document, chunk in zip(found[0], chunks[0], strict=True):
+        assert owner[chunk] == document
+        assert by_chunk[chunk] == by_chunk[owner == document].max()
+
+
+def test_a_layer_without_tokens_or_with_another_width_is_refused() -> None:
+    keys, owner = bank(9, 3, 8, 1)
+    for shape in ((0, 1, 8), (2, 1, 7)):
+        with pytest.raises(ValueError, match="queries"):
+            route_layer(np.zeros(shape, np.float32), keys, owner, None, 2)
 
 
 def test_half_precision_keys_give_the_scores_of_widened_keys() -> None:

@@ -1,7 +1,8 @@
 """Routing: one collapsed inner product per chunk, a max per document, a top-k (MSA §2).
 
-Scores are accumulated and compared in fp32 (bf16 scores tie); ties go to the lower document, so
-that the outcome never depends on segment boundaries. Knows nothing of banks, models or files.
+Scores are accumulated and compared in fp32 (bf16 scores tie); ties go by a precedence of documents,
+so that the outcome depends neither on segment boundaries nor on the order of arrival. Knows nothing
+of banks, models or files.
 """
 
 from __future__ import annotations
@@ -51,12 +52,14 @@ def route(
     chunk_document: NDArray[np.integer],
     allowed: NDArray[np.bool_] | None,
     k: int,
+    precedence: NDArray[np.integer] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     """Route M queries over a bank's routing keys.
 
     queries fp32 [M, W], keys fp32 or fp16 [C, W], chunk_document [C] ascending document numbers,
-    allowed bool [N] (False: never routed to). Returns documents [M, k] (-1 where they ran out),
-    scores [M, k] and the winning chunk [M, k] (an index into `keys`).
+    allowed bool [N] (False: never routed to), precedence [N]: of documents of equal score, the
+    lowest goes first (without it: the lowest number). Returns documents [M, k] (-1 where they ran
+    out), scores [M, k] and the winning chunk [M, k] (an index into `keys`).
     Raises ValueError on a negative k or shapes that do not agree.
     """
     m, width = queries.shape
@@ -67,7 +70,7 @@ def route(
     scores = np.empty((m, len(keys)), np.float32)
     for at, tile in _tiles(keys):
         scores[:, at : at + len(tile)] = _product(queries, tile)
-    return _rank(scores, chunk_document, allowed, k, "max")
+    return _rank(scores, chunk_document, allowed, k, "max", precedence)
 
 
 def route_layer(
@@ -78,6 +81,7 @@ def route_layer(
     k: int,
     query_reduce: str = "max",
     chunk_reduce: str = "max",
+    precedence: NDArray[np.integer] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     """Route one query of M tokens by one router layer (MSA §2): a chunk's score for a token is the
     best of the token's J rows, then `max` or `mean` over tokens, then over a document's chunks.
@@ -96,7 +100,7 @@ def route_layer(
         by_token = _product(flat, tile).reshape(m, rows, len(tile)).max(axis=1)
         reduced = by_token.max(axis=0) if query_reduce == "max" else by_token.mean(axis=0)
         scores[0, at : at + len(tile)] = reduced
-    return _rank(scores, chunk_document, allowed, k, chunk_reduce)
+    return _rank(scores, chunk_document, allowed, k, chunk_reduce, precedence)
 
 
 def _rank(
@@ -105,6 +109,7 @@ def _rank(
     allowed: NDArray[np.bool_] | None,
     k: int,
     chunk_reduce: str,
+    precedence: NDArray[np.integer] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     """From chunk scores [M, C] to the k best documents of each row, as `route` returns them."""
     m = len(flat)
@@ -122,8 +127,9 @@ def _rank(
         best = np.add.reduceat(flat, starts, axis=1) / (ends - starts).astype(np.float32)
     if allowed is not None:
         best[:, ~allowed[numbers]] = -np.inf
+    first = numbers if precedence is None else precedence[numbers]
     for row in range(m):
-        order = _best(best[row], k)
+        order = _best(best[row], first, k)
         n = len(order)
         documents[row, :n], scores[row, :n] = numbers[order], best[row, order]
         chunks[row, :n] = [starts[o] + int(flat[row, starts[o] : ends[o]].argmax()) for o in order]
@@ -147,12 +153,14 @@ def _tiles(
         yield at, keys[at : at + size].astype(np.float32, copy=False)
 
 
-def _best(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Indices of the k best finite scores, best first, ties to the lower index."""
+def _best(
+    scores: NDArray[np.float32], precedence: NDArray[np.integer], k: int
+) -> NDArray[np.int64]:
+    """Indices of the k best finite scores, best first, ties by precedence."""
     if k < len(scores):
         bound = np.partition(scores, -k)[-k]
         found = np.flatnonzero(scores >= bound)
     else:
         found = np.arange(len(scores))
     found = found[np.isfinite(scores[found])]
-    return found[np.argsort(-scores[found], kind="stable")][:k]
+    return found[np.lexsort((precedence[found], -scores[found]))][:k]
