@@ -9,21 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from memsvc_router import load_default_model
 from memsvc_router.api import AskOptions, Done, MemoryModel, Path
-from memsvc_router.minilm import Embedder
 
 from memsvc.bench import metrics
 from memsvc.bench.banks import Loaded, Progress, temporary_banks
 from memsvc.bench.lines import InputError
 from memsvc.bench.readers import Corpus, Question
-from memsvc.bm25 import Bm25Index
 from memsvc.engine import Engine, RetrieverFactory
-from memsvc.indexing import AtRest
-from memsvc.rag import RagIndex
+from memsvc.retrieval import PathSettings, Retrieval
 
 CUTOFFS = (1, 2, 5, 10, 16)
 
@@ -148,10 +144,10 @@ async def _ask_all(
     ask: Callable[[_Asked], Awaitable[T]],
 ) -> list[_Told[T]]:
     """Every question with its outcome, bank by bank."""
-    retriever = _retrievers(settings.path)
+    retrieval = Retrieval(None)
     told: list[_Told[T]] = []
     for bank, name in loaded.names.items():
-        of_bank = retriever()
+        of_bank = retrieval.factory(PathSettings(settings.path), name)
         questions = [_Asked(loaded.engine, name, q, settings, of_bank) for q in corpus.asked(bank)]
         await _outcome(ask, questions[0])
         for asked in questions:
@@ -186,13 +182,3 @@ async def _answer(asked: _Asked) -> str:
         if isinstance(event, Done) and event.found:
             text = event.answer
     return text
-
-
-def _retrievers(path: Path) -> Callable[[], RetrieverFactory | None]:
-    """Makes the retriever of each bank; None is the model's own routing."""
-    if path == "rag":
-        embedder = Embedder()
-        return lambda: AtRest(partial(RagIndex, embedder))
-    if path == "bm25":
-        return lambda: AtRest(Bm25Index)
-    return lambda: None

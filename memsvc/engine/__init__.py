@@ -26,6 +26,7 @@ from memsvc.engine.types import (
     RetrieverFactory,
     Serving,
     ServingState,
+    ViewRows,
 )
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "RetrieverFactory",
     "Serving",
     "ServingState",
+    "ViewRows",
 ]

@@ -8,10 +8,12 @@ R routing width.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -20,6 +22,9 @@ from numpy.typing import NDArray
 
 S = TypeVar("S", bound=np.generic)
 
+_NUMBERINGS = itertools.count()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _REPACK_SLOTS = 1024  # fewer dead slots than this are not worth copying the keys
 
 
@@ -61,6 +66,8 @@ class Columns:
     """The columns behind one numbering of slots. Chunks of a slot are contiguous and ascending."""
 
     def __init__(self, width: tuple[int, ...]) -> None:
+        self.numbering = next(_NUMBERINGS)
+        self.rows = _Growing(np.int64, (3,))  # [N] row id, revision, created (microseconds)
         self.keys = _Growing(np.float32, width)  # [C, L, R]
         self.chunk_slot = _Growing(np.int64)  # [C]
         self.spans = _Growing(np.int32, (2,))  # [C, 2]
@@ -74,6 +81,7 @@ class Columns:
     def append(self, documents: Sequence[LiveDocument]) -> None:
         counts = np.array([len(d.keys) for d in documents], np.int64)
         slots = np.arange(len(self.facts), len(self.facts) + len(documents))
+        self.rows.extend(np.array([_row(d.facts) for d in documents], np.int64))
         self.first_chunk.extend(len(self.keys) + np.cumsum(counts) - counts)
         self.chunks.extend(counts)
         self.keys.extend(np.concatenate([d.keys for d in documents]))
@@ -92,6 +100,7 @@ class Columns:
         kept = alive[chunk_slot]
         counts = self.chunks.rows[slots]
         copy = Columns(self.keys.rows.shape[1:])
+        copy.rows.extend(self.rows.rows[slots])
         copy.keys.extend(self.keys.rows[kept])
         copy.spans.extend(self.spans.rows[kept])
         copy.chunk_slot.extend(np.repeat(np.arange(len(slots)), counts))
@@ -106,9 +115,11 @@ class Columns:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One moment of a live bank. `slots` [N] of `columns` existed; `allowed` may be routed to."""
+    """One moment of a live bank. `slots` [N] of `columns` existed; `alive` are the bank's, of which
+    the filter lets `allowed` be routed to."""
 
     columns: Columns
+    alive: NDArray[np.bool_]  # [N]
     allowed: NDArray[np.bool_]  # [N]
     keys: NDArray[np.float32]  # [C, L, R]
     chunk_slot: NDArray[np.int64]  # [C]
@@ -180,12 +191,14 @@ class LiveBank:
             columns = self._columns
             if columns is None or not columns.facts:  # repacked after all its documents went
                 return None
-            allowed = columns.alive.rows & (columns.expires.rows > time.time())
+            alive = columns.alive.rows & (columns.expires.rows > time.time())
             keys, chunk_slot = columns.keys.rows, columns.chunk_slot.rows
+        allowed = alive
         if filter is not None:
-            for slot in np.flatnonzero(allowed):
+            allowed = alive.copy()
+            for slot in np.flatnonzero(alive):
                 allowed[slot] = filter(columns.facts[slot])
-        return Snapshot(columns, allowed, keys, chunk_slot)
+        return Snapshot(columns, alive, allowed, keys, chunk_slot)
 
     def _discard(self, row_ids: Iterable[int]) -> None:
         columns = self._columns
@@ -204,3 +217,7 @@ class LiveBank:
 
 def _expires(facts: Document) -> float:
     return facts.expire_time.timestamp() if facts.expire_time else np.inf
+
+
+def _row(facts: Document) -> tuple[int, int, int]:
+    return facts.row_id, facts.revision, (facts.create_time - _EPOCH) // _MICROSECOND

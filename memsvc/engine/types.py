@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
 from memsvc_router.api import Citation, DocumentText, MemoryView, Recall, Retriever, Usage
 from memsvc_storage import Document, Operation
+from numpy.typing import NDArray
 
 ModelState = Literal["LOADING", "READY", "FAILED"]
 ServingState = Literal["SERVING", "REENCODING_SERVING_PREVIOUS", "REENCODING_UNAVAILABLE"]
@@ -74,11 +76,30 @@ class RecallWithTexts(Recall):
     texts: tuple[DocumentText, ...] = ()
 
 
+@dataclass(frozen=True)
+class ViewRows:
+    """What stands behind the handles 0…N of a view, so that an index can be brought in line with
+    the bank by arrays. Where `numbering` is the same, so is what a handle stands for."""
+
+    numbering: int
+    keys: NDArray[np.int64]  # [N, 3] row id, revision, time of creation: never the same for others
+    alive: NDArray[np.bool_]  # [N] is in the bank now
+    allowed: NDArray[np.bool_]  # [N] ... and the question may see it
+
+
 class IndexedView(MemoryView, Protocol):
     """A view whose whole handle space can be walked, for retrievers that keep their own index."""
 
+    def rows(self) -> ViewRows:
+        """What every handle stands for. Texts can be had of all that are `alive`."""
+        ...
+
     def handles(self) -> list[int]:
         """Every handle that can be routed to."""
+        ...
+
+    def tokens(self, handle: int) -> int:
+        """The model's tokens of a document."""
         ...
 
     def handle_of(self, document_id: str) -> int | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from memsvc.engine.banks import Banks
 from memsvc.engine.live import Columns, Snapshot
-from memsvc.engine.types import DocumentFilter
+from memsvc.engine.types import DocumentFilter, ViewRows
 
 
 class BankView:
@@ -85,6 +85,20 @@ class BankView:
     def handles(self) -> list[int]:
         """Every handle that can be routed to."""
         return [int(handle) for handle in np.flatnonzero(self._allowed)]
+
+    def rows(self) -> ViewRows:
+        """What every handle stands for."""
+        shot = self._snapshot
+        if shot is None:
+            nothing = np.zeros(0, np.bool_)
+            return ViewRows(-1, np.zeros((0, 3), np.int64), nothing, nothing)
+        columns = shot.columns
+        keys = columns.rows.rows[: len(shot.alive)]
+        return ViewRows(columns.numbering, keys, shot.alive, shot.allowed)
+
+    def tokens(self, handle: int) -> int:
+        """The model's tokens of a document."""
+        return self._columns.blocks[handle].tokens
 
     def handle_of(self, document_id: str) -> int | None:
         """The handle of a document, or None where the view does not hold it."""
