@@ -24,9 +24,10 @@ from memsvc_router.api import (
 from memsvc_router.decoder.loading import load_decoder
 from memsvc_router.decoder.model import DecoderMemoryModel
 from memsvc_router.decoder.prompts import END
+from memsvc_router.models import ModelFacts, load_model, read_facts
 
 from tests.asking_support import DOCUMENTS, QUESTIONS, asked, bank, drive, model, only, reading
-from tests.decoder_support import make_checkpoint
+from tests.decoder_support import make_checkpoint, make_published
 
 
 @pytest.mark.parametrize("name", ["k", "max_hops", "max_documents", "max_read_tokens"])
@@ -138,3 +139,17 @@ def test_a_family_whose_keys_have_another_shape_than_its_config_says_is_refused(
     decoder = load_decoder(make_checkpoint(tmp_path, "gpt_neox", groups=2))
     with pytest.raises(ValueError, match=r"\{\(4, 16\)\} .* config.json says \(2, 16\)"):
         DecoderMemoryModel(decoder)
+
+
+def test_what_can_be_known_of_a_model_without_loading_it_is_what_it_says_loaded(
+    tmp_path: Path,
+) -> None:
+    published = make_published(tmp_path, dtype=torch.bfloat16)
+    loaded, facts = load_model(str(published)), read_facts(str(published))
+    assert facts == ModelFacts(loaded.identity, loaded.footprint, loaded.top_k)
+    (block,) = loaded.encode([DocumentText("", "some words of a text " * 40, "a-name")])
+    chunks = len(block.tensors[SPANS])
+    assert chunks * loaded.footprint.far_chunk_bytes == sum(
+        t.nbytes for t in block.tensors.values()
+    )
+    assert read_facts(None).footprint == load_model(None).footprint

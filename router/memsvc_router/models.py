@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from memsvc_router.api import MemoryModel
+from memsvc_router.api import Footprint, Identity, MemoryModel
 from memsvc_router.config import MODEL_TYPE as SMALL
 from memsvc_router.small import SmallMemoryModel, load_default_model
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What can be known of a model that is not loaded."""
+
+    identity: Identity
+    footprint: Footprint
+    top_k: int
 
 
 def load_model(name: str | None) -> MemoryModel:
@@ -19,6 +29,34 @@ def load_model(name: str | None) -> MemoryModel:
     Raises FileNotFoundError for what is missing and ValueError for what is wrong, naming the file,
     the field or the tensor.
     """
+    if (small := _small(name)) is not None:
+        return small
+    assert name is not None
+    from memsvc_router.decoder.loading import load_decoder
+    from memsvc_router.decoder.model import DecoderMemoryModel
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return DecoderMemoryModel(load_decoder(name, device=device))
+
+
+def read_facts(name: str | None) -> ModelFacts:
+    """What `load_model` would load, without the memory that a decoder's weights take: they are read
+    once, for their digest. Raises what `load_model` raises."""
+    if (small := _small(name)) is not None:
+        return ModelFacts(small.identity, small.footprint, small.top_k)
+    assert name is not None
+    from memsvc_router.decoder.loading import open_checkpoint
+    from memsvc_router.decoder.model import footprint_of
+    from memsvc_router.decoder.prompts import Prompts
+
+    found = open_checkpoint(name)
+    dtype = found.shards.dtype()
+    footprint = footprint_of(found.config, Prompts(found.tokenizer), dtype)
+    return ModelFacts(found.identity(dtype), footprint, found.config.top_k)
+
+
+def _small(name: str | None) -> SmallMemoryModel | None:
+    """The small model of that name, if it is one."""
     if name is None:
         return load_default_model()
     from memsvc_router.decoder.source import read_config
@@ -26,8 +64,4 @@ def load_model(name: str | None) -> MemoryModel:
     folder = Path(name)
     if folder.is_dir() and read_config(folder).get("model_type") == SMALL:
         return SmallMemoryModel(folder)
-    from memsvc_router.decoder.loading import load_decoder
-    from memsvc_router.decoder.model import DecoderMemoryModel
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return DecoderMemoryModel(load_decoder(name, device=device))
+    return None

@@ -9,6 +9,8 @@ import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 
+import torch
+
 from memsvc_router.api import (
     AskOptions,
     Citation,
@@ -28,6 +30,7 @@ from memsvc_router.api import (
     Token,
     Usage,
 )
+from memsvc_router.decoder.config import MsaConfig
 from memsvc_router.decoder.encoding import encode_documents
 from memsvc_router.decoder.gathering import Source, TextGatherer, chunk_span
 from memsvc_router.decoder.generation import Sampler, Speaker
@@ -59,16 +62,8 @@ class DecoderMemoryModel:
 
     @property
     def footprint(self) -> Footprint:
-        """What a chunk costs; keys rest in the model's precision and live in float32."""
-        size = self.decoder.network.dtype.itemsize
-        width = len(self.config.router_layers) * self.config.groups * self.config.head_width
-        return Footprint(
-            pool_size=self.config.pool_size,
-            overhead_tokens=len(self.prompts.document(DocumentText("", "", "0"), 64)[0].ids) + 8,
-            near_chunk_bytes=4 * width,
-            far_chunk_bytes=3 * width * size + 8,
-            content_chunk_bytes=2 * width * size,
-        )
+        """See `footprint_of`."""
+        return footprint_of(self.config, self.prompts, self.decoder.network.dtype)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, without special tokens."""
@@ -170,6 +165,19 @@ class DecoderMemoryModel:
         eos = self.decoder.network.generation_config.eos_token_id
         more = eos if isinstance(eos, list) else [eos]
         return {self.prompts.end, *(token for token in more if token is not None)}
+
+
+def footprint_of(config: MsaConfig, prompts: Prompts, dtype: torch.dtype) -> Footprint:
+    """What a chunk costs; keys rest in the model's precision and live in float32."""
+    width = len(config.router_layers) * config.groups * config.head_width
+    numbers = prompts.document(DocumentText("", "", "a hashed id"), 64)[0]
+    return Footprint(
+        pool_size=config.pool_size,
+        overhead_tokens=len(numbers.ids),
+        near_chunk_bytes=4 * width,
+        far_chunk_bytes=3 * width * dtype.itemsize + 8,
+        content_chunk_bytes=2 * width * dtype.itemsize,
+    )
 
 
 def _citation(work: TextGatherer, source: Source) -> Citation:
