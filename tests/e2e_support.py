@@ -58,7 +58,7 @@ class Served:
 
 @contextmanager
 def serving(data: Path, *more: str) -> Iterator[Served]:
-    """Serve `data` on a free port, with `more` options; stopped at the end, if it still runs, by SIGTERM."""
+    """Serve `data` on a free port, with `more` options; stopped at the end by SIGTERM."""
     command = [sys.executable, "-m", "memsvc_client.cli", "serve"]
     log = data.with_name(f"{data.name}.log")
     with log.open("w") as errors:

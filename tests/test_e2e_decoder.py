@@ -1,4 +1,4 @@
-"""A published checkpoint behind a real server: `memsvc serve --model DIR`, asked through the SDK."""
+"""A published checkpoint behind a real server (`memsvc serve --model DIR`), asked by the SDK."""
 
 from __future__ import annotations
 
