@@ -28,6 +28,7 @@ from memsvc.engine.types import (
     Context,
     DocumentFilter,
     Health,
+    IndexedView,
     ModelState,
     RecallWithTexts,
     RetrieverFactory,
@@ -124,6 +125,15 @@ class AskVerbs(StoreVerbs):
             bank, begin, lambda model, asked: build_context(model, asked, max_tokens)
         )
 
+    async def look(self, bank: str, job: Callable[[IndexedView], T]) -> T:
+        """Run `job` in a worker thread over a view of all that questions may see, anew where
+        documents vanish under it. For what should be done before a question waits for it.
+
+        Raises what `recall` raises, and what `job` raises.
+        """
+        _, view = await self._views(bank, None)
+        return await self._in_thread(lambda: Question(view, "", AskOptions()).attempts(job))
+
     async def _answered(
         self,
         bank: str,
@@ -147,6 +157,14 @@ class AskVerbs(StoreVerbs):
         retriever: RetrieverFactory | None,
     ) -> tuple[Side, Question]:
         """The question, and who answers it."""
+        side, view = await self._views(bank, filter)
+        self._asked.add("questions")
+        return side, Question(view, text, options or AskOptions(), retriever)
+
+    async def _views(
+        self, bank: str, filter: DocumentFilter | None
+    ) -> tuple[Side, Callable[[], BankView]]:
+        """Who answers the bank's questions, and what makes a view for each attempt."""
         if self._stopping:
             raise EngineStopped("the engine is stopping")
         if self.model_state != "READY":
@@ -162,8 +180,7 @@ class AskVerbs(StoreVerbs):
                 raise BankMoved("another model has just come to serve the bank")
             return made
 
-        self._asked.add("questions")
-        return side, Question(view, text, options or AskOptions(), retriever)
+        return side, view
 
     async def _live_bank(self, bank: str) -> LiveBank:
         loaded = self._banks.loaded(bank)

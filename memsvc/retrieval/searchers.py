@@ -115,6 +115,11 @@ class Cells(Searcher):
 
     approximate = True
 
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self._drawn = 0  # vectors that there were when the cells were drawn; 0: none are
+        self._cells = 0
+
     @property
     def bytes(self) -> int:
         each = int(self._index.d) * 4
@@ -134,8 +139,6 @@ class Cells(Searcher):
         super().follow(vectors)
 
     def _empty(self, width: int) -> Any:
-        self._drawn: int = 0
-        self._cells: int = 0
         return faiss.IndexFlatIP(width)
 
     def _params(self, settings: PathSettings, chosen: Any) -> Any:

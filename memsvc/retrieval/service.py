@@ -88,7 +88,8 @@ class Retrieval:
         return self._indexed(settings, bank)
 
     def prepare(self, settings: PathSettings, bank: str, view: IndexedView) -> None:
-        """Make the path's index, or bring it in line with the bank, before a question waits for it.
+        """Make the path's index, or bring it in line with the bank, before a question waits for it:
+        `await engine.look(bank, partial(retrieval.prepare, settings, bank))`.
 
         Raises what `factory` raises, and what the view's `texts` raises.
         """
