@@ -45,7 +45,7 @@ class LayerCall:
 class Pass(Protocol):
     """What attention does during one forward of the model."""
 
-    def attend(self, layer: LayerCall) -> Tensor:
+    def attend(self, call: LayerCall) -> Tensor:
         """Attention of one layer: [B, H, T, D] queries -> [B, T, H, D]."""
         ...
 
