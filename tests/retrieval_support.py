@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from memsvc_storage import NewDocument
+from memsvc_storage import DocumentChanges, NewDocument
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
@@ -19,13 +19,12 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel, P
 from memsvc.engine import Engine, IndexedView
 from memsvc.retrieval.dense import DenseIndex
 from memsvc.retrieval.paths import PathSettings
-from tests.engine_support import add, running, words
+from tests.engine_support import PATIENCE, add, running, words
 
 T = TypeVar("T")
 BANK = "b"
-_WORDS = (
-    "the tea grows in green hills whales swim sea paris france rome italy capital of is".split()
-)
+_WORDS = ["the", "tea", "grows", "in", "green", "hills", "whales", "swim", "sea", "paris"]
+_WORDS += ["france", "rome", "italy", "capital", "of", "is"]
 
 
 class WordEmbedder:
@@ -59,6 +58,13 @@ async def filled(data_dir: Path, *documents: NewDocument) -> AsyncIterator[Engin
 def numbered(*texts: str, first: int = 0) -> list[NewDocument]:
     """Documents d0, d1, …"""
     return [NewDocument(text, document_id=f"d{n}") for n, text in enumerate(texts, first)]
+
+
+async def update(engine: Engine, document_id: str, text: str) -> None:
+    """Give a document another text, and wait until it is encoded."""
+    _, operation = await engine.update_document(BANK, document_id, DocumentChanges(text=text))
+    assert operation is not None
+    await engine.wait_operation(operation.operation_id, PATIENCE)
 
 
 async def found(
@@ -99,16 +105,17 @@ def make_tokenizer(folder: Path) -> None:
 
 
 def _config(hidden: int, labels: int = 1) -> BertConfig:
-    return BertConfig(
+    config = BertConfig(
         vocab_size=4 + len(_WORDS),
         hidden_size=hidden,
         num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=32,
-        num_labels=labels,
         pad_token_id=0,
     )
+    config.num_labels = labels
+    return config
 
 
 def make_encoder(folder: Path, hidden: int = 16, seed: int = 0) -> Path:
