@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import zstandard
 
+from memsvc.bench.corpus import Corpus, parse_time
 from memsvc.bench.lines import InputError, read_lines
-from memsvc.bench.readers import Corpus, parse_time, read_corpus
+from memsvc.bench.readers import read_corpus
 from tests.bench_support import (
     CONVERSATION_QUESTIONS,
     CONVERSATIONS,
@@ -35,7 +36,7 @@ def test_plain_and_compressed_files_together_make_one_bank(tmp_path: Path) -> No
         ["p1", "p2", "p3", "p4"]
     ]
     assert [q.id for q in read.questions] == ["q1", "q2"]
-    assert read.questions[0].answers[1] == "Odile"
+    assert read.questions[0].answers == tuple(QUESTIONS[0]["answers"])
 
 
 def test_each_conversation_is_a_bank_and_each_turn_a_document(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from memsvc.bench.corpus import Corpus
 from memsvc.bench.lines import InputError
-from memsvc.bench.readers import Corpus, read_corpus
+from memsvc.bench.readers import read_corpus
 from memsvc.bench.runner import Report, Settings, bench_answer, bench_recall
 from tests.bench_support import (
     CONVERSATION_QUESTIONS,

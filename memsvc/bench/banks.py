@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 from memsvc_router.api import MemoryModel
 from memsvc_storage import NewDocument, StorageError
 
+from memsvc.bench.corpus import Corpus, Passage
 from memsvc.bench.lines import InputError
-from memsvc.bench.readers import Corpus, Passage
 from memsvc.engine import Engine, EngineConfig
 
 Progress = Callable[[str, int, int], None]

@@ -1,4 +1,4 @@
-"""JSON lines, plain or zstd-compressed, with errors that name file and line.
+"""JSON lines and JSON files, plain or zstd-compressed, with errors that name file and line.
 
 Knows files and JSON objects; nothing of passages or questions.
 """
@@ -22,15 +22,18 @@ class InputError(ValueError):
 
 @dataclass(frozen=True)
 class Line:
-    """One JSON object of a file. `number` counts from 1."""
+    """One JSON object. `number`: its line, from 1; 0 where it is part of a JSON file, and then
+    `inside` says which part."""
 
     path: Path
     number: int
     record: dict[str, Any]
+    inside: str = ""
 
     @property
     def place(self) -> str:
-        return f"{self.path}:{self.number}"
+        line = f"{self.path}:{self.number}" if self.number else str(self.path)
+        return f"{line}, {self.inside}" if self.inside else line
 
     def error(self, problem: str) -> InputError:
         """An error about this line; the caller raises it."""
@@ -51,6 +54,60 @@ class Line:
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise self.error(f"{field!r} must be a list of strings")
         return tuple(value)
+
+    def items(self, field: str) -> list[Any]:
+        """A list of anything. Raises InputError."""
+        value = self.record.get(field)
+        if not isinstance(value, list):
+            raise self.error(f"{field!r} must be a list")
+        return value
+
+    def parts(self, field: str) -> list[Line]:
+        """A list of objects, each of which knows its place. Raises InputError."""
+        return [self.part(f"{field} {n}", one) for n, one in enumerate(self.items(field), 1)]
+
+    def part(self, name: str, value: object) -> Line:
+        """An object inside of this one. Raises InputError where it is none."""
+        inside = f"{self.inside}, {name}" if self.inside else name
+        if not isinstance(value, dict):
+            raise Line(self.path, self.number, {}, inside).error("must be an object")
+        return Line(self.path, self.number, value, inside)
+
+    def id(self, *fields: str) -> str:
+        """The first of some fields that is there, a string or a number. Raises InputError."""
+        for name in fields:
+            value = self.record.get(name)
+            if isinstance(value, str | int) and str(value).strip():
+                return str(value)
+        raise self.error(f"{' or '.join(map(repr, fields))} must be a string")
+
+
+def read_document(path: Path) -> Line:
+    """A whole JSON file; one that is a list comes as `{"entry": [...]}`.
+
+    Raises InputError: as `read_lines`.
+    """
+    try:
+        value = json.loads(_content(path).decode())
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
+    if not isinstance(value, dict | list):
+        raise InputError(f"{path}: neither a JSON object nor a list")
+    return Line(path, 0, {"entry": value} if isinstance(value, list) else value)
+
+
+def read_records(path: Path) -> list[Line]:
+    """The objects of a file of JSON lines, or of a JSON file that is a list. Raises InputError."""
+    if is_lines(path):
+        return list(read_lines(path))
+    return read_document(path).parts("entry")
+
+
+def is_lines(path: Path) -> bool:
+    """Whether the name is that of JSON lines."""
+    return path.name.removesuffix(".zst").endswith((".jsonl", ".ndjson"))
 
 
 def read_lines(path: Path) -> Iterator[Line]:

@@ -1,4 +1,4 @@
-"""Passages, conversations and questions from files, sorted into banks.
+"""Our own format: passages, conversations and questions from JSON lines, sorted into banks.
 
 Plain passages make one bank; each conversation is a bank of its own, its turns the documents.
 Knows the files' format; nothing of engines or models.
@@ -6,60 +6,12 @@ Knows the files' format; nothing of engines or models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
+from memsvc.bench.corpus import PASSAGES, Corpus, Passage, Question, parse_time
 from memsvc.bench.lines import InputError, Line, read_lines
-
-PASSAGES = ""  # the bank of plain passages; conversations have their id
-_TIME_FORMATS = ("%B-%d-%Y", "%B %d, %Y", "%d %B, %Y", "%I:%M %p on %d %B, %Y")
-
-
-@dataclass(frozen=True)
-class Passage:
-    """A document of a bench bank."""
-
-    id: str
-    title: str
-    text: str
-    event_time: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question to one bank. No `answers`: memory holds none and the right thing is to abstain."""
-
-    id: str
-    text: str
-    answers: tuple[str, ...]
-    evidence: tuple[str, ...]
-    bank: str = PASSAGES
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Banks (passages by bank) and the questions to them, in the order of the file."""
-
-    banks: dict[str, list[Passage]]
-    questions: list[Question]
-
-    def asked(self, bank: str) -> list[Question]:
-        """The questions to one bank."""
-        return [question for question in self.questions if question.bank == bank]
-
-    def only(self, wanted: Callable[[Question], bool]) -> Corpus:
-        """Some of the questions, with the banks that they ask."""
-        kept = [question for question in self.questions if wanted(question)]
-        needed = {question.bank for question in kept}
-        return Corpus({name: b for name, b in self.banks.items() if name in needed}, kept)
-
-    def missing_evidence(self) -> list[str]:
-        """Evidence ids that are in no passage of their question's bank, without repetition."""
-        known = {name: {p.id for p in passages} for name, passages in self.banks.items()}
-        missing = (e for q in self.questions for e in q.evidence if e not in known[q.bank])
-        return list(dict.fromkeys(missing))
 
 
 def read_corpus(
@@ -69,18 +21,24 @@ def read_corpus(
 
     Banks that no question asks are left out. Raises InputError naming file and line.
     """
-    places = _Places()
-    for path in passages:
-        for line in read_lines(path):
-            places.take(line)
+    banks = read_passages(passages)
     asked: list[Question] = []
     for line in read_lines(questions):
         if limit is not None and len(asked) >= limit:
             break
-        asked.append(_question(line, places.banks, answers))
+        asked.append(_question(line, banks, answers))
     if not asked:
         raise InputError(f"{questions}: no questions")
-    return Corpus(places.banks, asked).only(lambda _: True)
+    return Corpus(banks, asked).first(None)
+
+
+def read_passages(paths: Sequence[Path]) -> dict[str, list[Passage]]:
+    """Banks of passages and conversations. Raises InputError."""
+    places = _Places()
+    for path in paths:
+        for line in read_lines(path):
+            places.take(line)
+    return places.banks
 
 
 @dataclass
@@ -131,20 +89,6 @@ def _turns(line: Line) -> Iterator[Passage]:
         yield passage
 
 
-def parse_time(value: str) -> datetime | None:
-    """A time as data sets write it (ISO 8601 or in words), in UTC where it names no zone."""
-    try:
-        found = datetime.fromisoformat(value)
-    except ValueError:
-        for form in _TIME_FORMATS:
-            try:
-                return datetime.strptime(value, form).replace(tzinfo=UTC)
-            except ValueError:
-                continue
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def _question(line: Line, banks: dict[str, list[Passage]], answers: bool) -> Question:
     bank = line.text("conv", "") if line.record.get("conv") else PASSAGES
     if bank not in banks:
@@ -155,11 +99,14 @@ def _question(line: Line, banks: dict[str, list[Passage]], answers: bool) -> Que
     answerable = line.record.get("answerable")
     if answerable not in (None, True, False):
         raise line.error("'answerable' must be true or false")
-    golds = () if answerable is False else line.texts("answers")
+    if answerable is False:
+        golds: tuple[str, ...] | None = ()
+    else:
+        golds = line.texts("answers") if "answers" in line.record else None
     return Question(
         id=line.text("id"),
         text=line.text("question"),
-        answers=tuple(gold for gold in golds if gold.strip()),
+        answers=golds and tuple(gold for gold in golds if gold.strip()),
         evidence=tuple(dict.fromkeys(line.texts("evidence"))),
         bank=bank,
     )

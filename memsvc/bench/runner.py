@@ -16,8 +16,8 @@ from memsvc_router.api import AskOptions, Done, MemoryModel, Path
 
 from memsvc.bench import metrics
 from memsvc.bench.banks import Loaded, Progress, temporary_banks
+from memsvc.bench.corpus import Corpus, Question
 from memsvc.bench.lines import InputError
-from memsvc.bench.readers import Corpus, Question
 from memsvc.engine import Engine, RetrieverFactory
 from memsvc.retrieval import PathSettings, Retrieval
 

@@ -1,0 +1,1 @@
+"""Readers of published test sets from local files: one small module for each."""
