@@ -8,6 +8,7 @@ R routing width.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import threading
 import time
@@ -73,6 +74,7 @@ class Columns:
         self.spans = _Growing(np.int32, (2,))  # [C, 2]
         self.first_chunk = _Growing(np.int64)  # [N]
         self.chunks = _Growing(np.int64)  # [N]
+        self.precedence = _Growing(np.int64)  # [N] settles equal scores
         self.alive = _Growing(np.bool_)  # [N]
         self.expires = _Growing(np.float64)  # [N] seconds since the epoch, inf: never
         self.facts: list[Document] = []  # [N]
@@ -87,6 +89,7 @@ class Columns:
         self.keys.extend(np.concatenate([d.keys for d in documents]))
         self.spans.extend(np.concatenate([d.spans for d in documents]))
         self.chunk_slot.extend(np.repeat(slots, counts))
+        self.precedence.extend(np.array([_precedence(d.facts) for d in documents], np.int64))
         self.alive.extend(np.ones(len(documents), np.bool_))
         self.expires.extend(np.array([_expires(d.facts) for d in documents]))
         self.facts += [d.facts for d in documents]
@@ -106,6 +109,7 @@ class Columns:
         copy.chunk_slot.extend(np.repeat(np.arange(len(slots)), counts))
         copy.first_chunk.extend(np.cumsum(counts) - counts)
         copy.chunks.extend(counts)
+        copy.precedence.extend(self.precedence.rows[slots])
         copy.alive.extend(np.ones(len(slots), np.bool_))
         copy.expires.extend(self.expires.rows[slots])
         copy.facts = [self.facts[slot] for slot in slots]
@@ -221,3 +225,9 @@ def _expires(facts: Document) -> float:
 
 def _row(facts: Document) -> tuple[int, int, int]:
     return facts.row_id, facts.revision, (facts.create_time - _EPOCH) // _MICROSECOND
+
+
+def _precedence(facts: Document) -> int:
+    """A number that depends on the document's id alone, never on the order of arrival."""
+    digest = hashlib.blake2b(facts.document_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)

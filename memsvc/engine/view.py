@@ -41,7 +41,8 @@ class BankView:
             return _nothing(len(queries), k)
         keys = shot.keys.reshape(len(shot.keys), -1)
         collapsed = queries.reshape(len(queries), -1)
-        return self._counted(*route(collapsed, keys, shot.chunk_slot, self._allowed, k))
+        order = shot.columns.precedence.rows
+        return self._counted(*route(collapsed, keys, shot.chunk_slot, self._allowed, k, order))
 
     def route_layer(
         self, layer: int, queries: NDArray[np.float32], k: int, rule: RouteRule
@@ -51,9 +52,10 @@ class BankView:
         if shot is None:
             return _nothing(1, k)
         keys = shot.keys[:, layer]
-        allowed = self._allowed
+        order = shot.columns.precedence.rows
+        owner, allowed = shot.chunk_slot, self._allowed
         return self._counted(
-            *route_layer(queries, keys, shot.chunk_slot, allowed, k, rule.query, rule.chunk)
+            *route_layer(queries, keys, owner, allowed, k, rule.query, rule.chunk, order)
         )
 
     def _counted(

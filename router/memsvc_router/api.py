@@ -130,7 +130,7 @@ class MemoryView(Protocol):
 
         queries [M, J, R]: a chunk's score for a token is its best inner product with the token's
         J rows (one where heads are collapsed to their mean, one per head for the best head).
-        Returns `Routes` with one row. Equal scores: the document added first.
+        Returns `Routes` with one row. Equal scores are settled by the documents' ids.
         """
         ...
 
