@@ -18,7 +18,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel, P
 
 from memsvc.engine import Engine, IndexedView
 from memsvc.retrieval.dense import DenseIndex
-from memsvc.retrieval.paths import PathSettings
+from memsvc.retrieval.paths import IndexKind, PathSettings
 from tests.engine_support import PATIENCE, add, running, words
 
 T = TypeVar("T")
@@ -46,12 +46,14 @@ class WordEmbedder:
 
 
 @asynccontextmanager
-async def filled(data_dir: Path, *documents: NewDocument) -> AsyncIterator[Engine]:
-    """An engine whose bank `b` holds these documents."""
+async def filled(
+    data_dir: Path, *documents: NewDocument, bank: str = BANK
+) -> AsyncIterator[Engine]:
+    """An engine whose bank holds these documents."""
     async with running(data_dir) as engine:
-        await engine.create_bank(BANK)
+        await engine.create_bank(bank)
         if documents:
-            await add(engine, BANK, *documents)
+            await add(engine, bank, *documents)
         yield engine
 
 
@@ -60,18 +62,18 @@ def numbered(*texts: str, first: int = 0) -> list[NewDocument]:
     return [NewDocument(text, document_id=f"d{n}") for n, text in enumerate(texts, first)]
 
 
-async def update(engine: Engine, document_id: str, text: str) -> None:
+async def update(engine: Engine, document_id: str, text: str, bank: str = BANK) -> None:
     """Give a document another text, and wait until it is encoded."""
-    _, operation = await engine.update_document(BANK, document_id, DocumentChanges(text=text))
+    _, operation = await engine.update_document(bank, document_id, DocumentChanges(text=text))
     assert operation is not None
     await engine.wait_operation(operation.operation_id, PATIENCE)
 
 
 async def found(
-    engine: Engine, index: DenseIndex, query: str, k: int = 3, kind: str = "flat"
+    engine: Engine, index: DenseIndex, query: str, k: int = 3, kind: IndexKind = "flat"
 ) -> list[str]:
     """Ids of what the index finds in the bank as it is now."""
-    settings = PathSettings("rag", index=kind)  # type: ignore[arg-type]
+    settings = PathSettings("rag", index=kind)
     return await engine.look(
         BANK, partial(named, partial(index.search, query=query, k=k), settings)
     )

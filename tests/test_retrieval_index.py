@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memsvc.retrieval import DimensionMismatch, EmbedderError
+from memsvc.retrieval import DimensionMismatch, EmbedderError, IndexKind
 from memsvc.retrieval.dense import DenseIndex
 from memsvc.retrieval.vectorfile import VectorFile
 from tests.engine_support import add
@@ -23,7 +23,9 @@ def on_disk(path: Path, embedder: WordEmbedder) -> DenseIndex:
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
-async def test_adds_updates_and_deletes_are_followed_at_once(tmp_path: Path, kind: str) -> None:
+async def test_adds_updates_and_deletes_are_followed_at_once(
+    tmp_path: Path, kind: IndexKind
+) -> None:
     embedder = WordEmbedder()
     index = DenseIndex(embedder)
     async with filled(tmp_path, *numbered(*TEXTS)) as engine:
@@ -116,7 +118,7 @@ async def test_an_embedder_that_lies_about_its_width_is_refused(tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
 async def test_many_dead_vectors_are_dropped_from_memory_and_disk(
-    tmp_path: Path, kind: str
+    tmp_path: Path, kind: IndexKind
 ) -> None:
     embedder = WordEmbedder(dimension=4096)
     index = on_disk(tmp_path, embedder)

@@ -29,6 +29,10 @@ class Bm25Index:
         self._weighed: NDArray[np.int64] | None = None  # the entries that the weights are of
         self._weights: bm25s.BM25 | None = None
 
+    def __len__(self) -> int:
+        """Documents whose words are kept."""
+        return len(self._words)
+
     @property
     def bytes(self) -> int:
         """Of the weights."""
