@@ -39,18 +39,26 @@ class Loaded:
 
 
 @asynccontextmanager
+async def temporary_engine(load_model: Callable[[], MemoryModel]) -> AsyncIterator[Engine]:
+    """An engine that is ready, over a directory of its own. Raises ModelNotReady if the model
+    cannot be loaded."""
+    with TemporaryDirectory(prefix="memsvc-bench-") as directory:
+        engine = await Engine.start(EngineConfig(Path(directory)), load_model)
+        try:
+            await engine.wait_ready()
+            yield engine
+        finally:
+            await engine.stop()
+
+
+@asynccontextmanager
 async def temporary_banks(
     corpus: Corpus, load_model: Callable[[], MemoryModel], progress: Progress
 ) -> AsyncIterator[Loaded]:
     """The corpus, ready to be asked. Raises InputError on a passage that cannot be stored, and
     ModelNotReady if the model cannot be loaded."""
-    with TemporaryDirectory(prefix="memsvc-bench-") as directory:
-        engine = await Engine.start(EngineConfig(Path(directory)), load_model)
-        try:
-            await engine.wait_ready()
-            yield await _fill(engine, corpus, progress)
-        finally:
-            await engine.stop()
+    async with temporary_engine(load_model) as engine:
+        yield await _fill(engine, corpus, progress)
 
 
 async def _fill(engine: Engine, corpus: Corpus, progress: Progress) -> Loaded:
@@ -58,8 +66,7 @@ async def _fill(engine: Engine, corpus: Corpus, progress: Progress) -> Loaded:
     operations = []
     for bank, passages in corpus.banks.items():
         await engine.create_bank(names[bank])
-        for some in _groups(passages):
-            operations.append(await _add(engine, names[bank], some))
+        operations += await _add(engine, names[bank], passages)
     await _encoded(engine, operations, progress)
     tokens = size = failed = 0
     for name in names.values():
@@ -71,19 +78,29 @@ async def _fill(engine: Engine, corpus: Corpus, progress: Progress) -> Loaded:
     return Loaded(engine, names, documents, failed, tokens, size)
 
 
+async def add_passages(
+    engine: Engine, bank: str, passages: Sequence[Passage], progress: Progress
+) -> None:
+    """Return when they are encoded. Raises InputError on a passage that cannot be stored."""
+    await _encoded(engine, await _add(engine, bank, passages), progress)
+
+
 def _groups(passages: Sequence[Passage]) -> Iterator[Sequence[Passage]]:
     for at in range(0, len(passages), _ADD):
         yield passages[at : at + _ADD]
 
 
-async def _add(engine: Engine, bank: str, passages: Sequence[Passage]) -> tuple[str, int]:
-    """The operation that encodes some passages, and how many they are."""
-    new = [NewDocument(p.text, p.title, p.id, event_time=p.event_time) for p in passages]
-    result = await engine.add_documents(bank, new)
-    for passage, outcome in zip(passages, result.documents, strict=True):
-        if isinstance(outcome, StorageError):
-            raise InputError(f"passage {passage.id!r} cannot be stored: {outcome}")
-    return result.operation.operation_id, len(new)
+async def _add(engine: Engine, bank: str, passages: Sequence[Passage]) -> list[tuple[str, int]]:
+    """The operations that encode some passages, and how many each has."""
+    operations = []
+    for some in _groups(passages):
+        new = [NewDocument(p.text, p.title, p.id, event_time=p.event_time) for p in some]
+        result = await engine.add_documents(bank, new)
+        for passage, outcome in zip(some, result.documents, strict=True):
+            if isinstance(outcome, StorageError):
+                raise InputError(f"passage {passage.id!r} cannot be stored: {outcome}")
+        operations.append((result.operation.operation_id, len(new)))
+    return operations
 
 
 async def _encoded(
