@@ -142,6 +142,14 @@ async def test_an_empty_bank_finds_nothing(tmp_path: Path) -> None:
             assert await found(engine, DenseIndex(WordEmbedder()), "tea", kind=kind) == []
 
 
+async def test_a_question_is_answered_where_nothing_can_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("not a folder")
+    index = on_disk(tmp_path / "folder", WordEmbedder())
+    async with filled(tmp_path, *numbered(*TEXTS)) as engine:
+        assert (await found(engine, index, "green tea"))[0] == "d0"
+    assert (tmp_path / "folder").read_text() == "not a folder"
+
+
 def test_a_failed_write_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     file = VectorFile(tmp_path / "it.vectors", "words", 2)
     keys, vectors = np.ones((1, 3), np.int64), np.ones((1, 2), np.float32)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from memsvc.retrieval.paths import IndexKind, PathSettings
-from memsvc.retrieval.searchers import Cells, Flat, Searcher, exact, make_searcher
+from memsvc.retrieval.searchers import Cells, Flat, Searcher, exact, faiss, make_searcher
 
 FLAT = PathSettings("rag")
 ROUNDING = 1e-6  # vectors nearer to each other than this may change places
@@ -45,6 +45,12 @@ def test_flat_agrees_with_brute_force() -> None:
 def test_flat_agrees_with_brute_force_over_100k_vectors() -> None:
     vectors = cloud(100_000, 384)
     agrees(vectors, cloud(100, 384, seed=1), 10)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not faiss.get_num_gpus(), reason="no faiss-gpu, or no GPU")
+def test_a_gpu_finds_what_the_processor_finds() -> None:
+    agrees(cloud(5000, 64), cloud(50, 64, seed=1), 10)
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])

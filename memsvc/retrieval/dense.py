@@ -6,8 +6,10 @@ is embedded and what is gone is left out. Knows views, embedders and FAISS; noth
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,9 @@ from memsvc.retrieval.ledger import Ledger, Placed, texts_of
 from memsvc.retrieval.paths import IndexKind, PathSettings
 from memsvc.retrieval.searchers import Searcher, Vectors, exact, make_searcher
 from memsvc.retrieval.vectorfile import VectorFile
+
+_LOG = logging.getLogger("memsvc.retrieval")
+Write = Callable[[VectorFile, NDArray[np.int64], NDArray[np.float32]], None]
 
 
 class DenseIndex:
@@ -85,8 +90,7 @@ class DenseIndex:
             self._compact(self._ledger.kept(rows))
         for handles, texts in texts_of(view, self._ledger.missing(rows)):
             vectors = self._embed(texts)
-            if self._file is not None:
-                self._file.append(rows.keys[handles], vectors)
+            self._keep(VectorFile.append, rows.keys[handles], vectors)
             self._vectors.extend(vectors)
             self._ledger.add(rows, handles)
         searcher = self._searchers.get(kind)
@@ -105,12 +109,20 @@ class DenseIndex:
             )
         return vectors
 
+    def _keep(self, write: Write, keys: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Write to the file, if there is one. What cannot be kept is embedded anew after a restart,
+        which is no reason to leave a question unanswered."""
+        if self._file is not None:
+            try:
+                write(self._file, keys, vectors)
+            except OSError as error:
+                _LOG.warning("%s cannot be written to: %s", self._file.path, error)
+
     def _compact(self, kept: NDArray[np.int64]) -> None:
         """Make the index anew without the dead."""
         keys = self._ledger.keys()[kept]
         vectors = self._vectors.rows[kept]
-        if self._file is not None:
-            self._file.rewrite(keys, vectors)
+        self._keep(VectorFile.rewrite, keys, vectors)
         self._ledger = Ledger(keys)
         self._vectors = Vectors(self._vectors.width)
         self._vectors.extend(vectors)

@@ -21,6 +21,7 @@ faiss: Any = importlib.import_module("faiss")
 
 _POINTS_PER_CELL = 39  # what FAISS wants at least to train a cell from
 _OUTGROWN = 4  # cells are drawn anew once there are so many times more vectors
+_GPU_MOST = 1024  # neighbours that a GPU index is asked for
 _LINKS, _BUILD_EFFORT = 32, 100
 
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -94,13 +95,34 @@ class Searcher(ABC):
 
 
 class Flat(Searcher):
-    """Every vector is looked at."""
+    """Every vector is looked at; by a GPU where faiss-gpu is installed and finds one, as long as
+    all may be found: FAISS has no masks there."""
 
     approximate = False
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self._on_gpu: Any = None
+        if faiss.get_num_gpus():
+            self._resources = faiss.StandardGpuResources()
+            self._on_gpu = faiss.GpuIndexFlatIP(self._resources, width)
 
     @property
     def bytes(self) -> int:
         return self.count * int(self._index.d) * 4
+
+    def follow(self, vectors: NDArray[np.float32]) -> None:
+        super().follow(vectors)
+        if self._on_gpu is not None and len(vectors) > self._on_gpu.ntotal:
+            self._on_gpu.add(np.ascontiguousarray(vectors[self._on_gpu.ntotal :]))
+
+    def search(
+        self, query: NDArray[np.float32], k: int, allowed: Allowed, settings: PathSettings
+    ) -> Found:
+        if self._on_gpu is None or allowed is not None or k > _GPU_MOST:
+            return super().search(query, k, allowed, settings)
+        scores, rows = self._on_gpu.search(query[None], k)
+        return rows[0], scores[0]
 
     def _empty(self, width: int) -> Any:
         return faiss.IndexFlatIP(width)

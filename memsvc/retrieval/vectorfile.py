@@ -18,6 +18,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -51,16 +52,16 @@ class VectorFile:
 
         Raises DimensionMismatch if the file holds vectors of another width by the same embedder.
         """
-        self.path.with_suffix(".tmp").unlink(missing_ok=True)
         try:
             data = self.path.read_bytes()
             start = self._check_header(data)
             frames = list(self._frames(memoryview(data), start))
         except FileNotFoundError:
             return self._nothing()
-        except _DamagedError as damage:
+        except (_DamagedError, OSError) as damage:
             _LOG.warning("%s: %s; its vectors are made anew from the texts", self.path, damage)
-            self.path.unlink()
+            with suppress(OSError):
+                self.path.unlink()
             return self._nothing()
         whole = frames[-1][2] if frames else start
         if whole < len(data):
