@@ -93,7 +93,8 @@ async def test_grep_counts_different_words_then_hits(tmp_path: Path) -> None:
 
 def test_fusion_adds_reciprocal_ranks() -> None:
     near, worded = [(1, 0.9), (2, 0.8), (3, 0.7)], [(3, 5.0), (4, 4.0), (1, 0.1)]
-    assert fuse([near, worded]) == [1, 3, 2, 4]  # 1 and 3 are first and third: the lower handle
+    assert fuse([near, worded]) == [1, 3, 2, 4]  # 1 and 3 are first and third: the nearer one
+    assert fuse([worded, near]) == [3, 1, 4, 2]
     assert fuse([near, worded[:1]]) == [3, 1, 2]
 
 

@@ -196,3 +196,18 @@ async def test_what_was_made_of_a_deleted_bank_goes_with_it(tmp_path: Path) -> N
         await add(engine, BANK, NewDocument("Tea is old.", document_id="old"))
         asked = recalled(engine, BANK, QUESTION, retriever=retrieval.factory(settings, BANK))
         assert await asked == ["old"]
+
+
+@pytest.mark.parametrize("path", ["rag", "hybrid", "bm25", "files"])
+async def test_equal_scores_do_not_depend_on_what_came_first(
+    tmp_path: Path, retrieval: Retrieval, path: str
+) -> None:
+    same = [NewDocument("Green tea.", document_id=f"d{n}") for n in range(6)]
+    answers = []
+    for number, documents in enumerate((same, same[::-1])):
+        bank = f"{path}-{number}".replace("+", "-")
+        async with filled(tmp_path / bank, *documents, bank=bank) as engine:
+            retriever = retrieval.factory(PathSettings(path), bank)
+            answers.append(await recalled(engine, bank, "green tea", retriever=retriever))
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 6

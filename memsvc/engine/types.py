@@ -83,6 +83,7 @@ class ViewRows:
 
     numbering: int
     keys: NDArray[np.int64]  # [N, 3] row id, revision, time of creation: never the same for others
+    precedence: NDArray[np.int64]  # [N] of equal scores, the lowest comes first
     alive: NDArray[np.bool_]  # [N] is in the bank now
     allowed: NDArray[np.bool_]  # [N] ... and the question may see it
 

@@ -92,11 +92,11 @@ class BankView:
         """What every handle stands for."""
         shot = self._snapshot
         if shot is None:
-            nothing = np.zeros(0, np.bool_)
-            return ViewRows(-1, np.zeros((0, 3), np.int64), nothing, nothing)
-        columns = shot.columns
-        keys = columns.rows.rows[: len(shot.alive)]
-        return ViewRows(columns.numbering, keys, shot.alive, shot.allowed)
+            none, nothing = np.zeros(0, np.int64), np.zeros(0, np.bool_)
+            return ViewRows(-1, none.reshape(0, 3), none, nothing, nothing)
+        columns, slots = shot.columns, len(shot.alive)
+        keys, order = columns.rows.rows[:slots], columns.precedence.rows[:slots]
+        return ViewRows(columns.numbering, keys, order, shot.alive, shot.allowed)
 
     def tokens(self, handle: int) -> int:
         """The model's tokens of a document."""

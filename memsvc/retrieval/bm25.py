@@ -54,7 +54,7 @@ class Bm25Index:
             return []
         scores = weights.get_scores(asked) / _most(weights, asked)
         scores[~placed.allowed[entries]] = 0
-        best = _best(scores, k)
+        best = _best(scores, placed.precedence[entries], k)
         return placed.found(entries[best], scores[best])
 
     def follow(self, view: IndexedView) -> None:
@@ -96,8 +96,8 @@ def _most(weights: bm25s.BM25, asked: list[str]) -> float:
     return float(np.log1p((documents - holding + 0.5) / (holding + 0.5)).sum())
 
 
-def _best(scores: NDArray[np.floating], k: int) -> NDArray[np.int64]:
-    """The places of the k highest scores above 0, equal ones from the left."""
-    return np.asarray(
-        [i for i in np.argsort(-scores, kind="stable")[:k] if scores[i] > 0], np.int64
-    )
+def _best(scores: NDArray[np.floating], precedence: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """The places of the k highest scores above 0."""
+    some = np.flatnonzero(scores > 0)
+    best: NDArray[np.int64] = some[np.lexsort((precedence[some], -scores[some]))[:k]]
+    return best

@@ -56,12 +56,13 @@ class Reranked:
 
 
 def fuse(rankings: Sequence[Ranking]) -> list[int]:
-    """Handles by the sum of 1 / (60 + rank) over rankings, ranks from 1; equals: lower handle."""
+    """Handles by the sum of 1 / (60 + rank) over rankings, ranks from 1; equals in the
+    order of the first ranking that has them."""
     scores: dict[int, float] = defaultdict(float)
     for ranking in rankings:
         for rank, (handle, _) in enumerate(ranking, 1):
             scores[handle] += 1 / (RRF_K + rank)
-    return sorted(scores, key=lambda handle: (-scores[handle], handle))
+    return sorted(scores, key=lambda handle: -scores[handle])
 
 
 def _in_order(handles: list[int], near: Ranking) -> Ranking:

@@ -24,6 +24,7 @@ class Placed:
     """A view's documents as entries 0…M of an index. `handles` is -1 where the view lacks one."""
 
     handles: NDArray[np.int64]  # [M]
+    precedence: NDArray[np.int64]  # [M] settles equal scores; 0 where the view lacks one
     allowed: NDArray[np.bool_]  # [M] may be found by the question
 
     @property
@@ -33,10 +34,9 @@ class Placed:
     def found(
         self, entries: NDArray[np.int64], scores: NDArray[np.floating]
     ) -> list[tuple[int, float]]:
-        """Entries as handles, best first; those with equal scores in the bank's order."""
-        handles = self.handles[entries]
-        order = np.lexsort((handles, -scores))
-        return [(int(handles[i]), float(scores[i])) for i in order]
+        """Entries as handles, best first."""
+        order = np.lexsort((self.precedence[entries], -scores))
+        return [(int(self.handles[entries[i]]), float(scores[i])) for i in order]
 
 
 class Ledger:
@@ -89,7 +89,9 @@ class Ledger:
         handles = np.full(len(self), -1, np.int64)
         shown = np.flatnonzero(rows.allowed & (entries >= 0))
         handles[entries[shown]] = shown
-        return Placed(handles, handles >= 0)
+        precedence = np.zeros(len(self), np.int64)
+        precedence[entries[shown]] = rows.precedence[shown]
+        return Placed(handles, precedence, handles >= 0)
 
     def _look_up(self, rows: ViewRows) -> NDArray[np.int64]:
         """The entry of each handle, -1 for none. The array may be written to."""

@@ -28,13 +28,14 @@ class Files:
     def retrieve(self, query: str, k: int) -> list[tuple[int, float]]:
         """Handles and the share of the question's words that are met, best first."""
         asked = set(tokenize([query])[0])
-        met: list[tuple[int, int, int]] = []
+        met: list[tuple[int, int, int, int]] = []
+        precedence = self._view.rows().precedence
         for handles, texts in texts_of(self._view, shown(self._view)):
             for handle, text in zip(handles, texts, strict=True):
                 hits = Counter(w for w in _WORD.findall(text.lower()) if w in asked)
                 if hits:
-                    met.append((-len(hits), -hits.total(), handle))
-        return [(handle, -words / len(asked)) for words, _, handle in sorted(met)[:k]]
+                    met.append((-len(hits), -hits.total(), int(precedence[handle]), handle))
+        return [(handle, -words / len(asked)) for words, _, _, handle in sorted(met)[:k]]
 
 
 class FullContext:
