@@ -26,7 +26,10 @@ from pydantic_settings import (
 ENV_PREFIX = "MEMSVC_"
 CONFIG_FILE_VARIABLE = "MEMSVC_CONFIG"
 # Read by the SDK and the CLI (package memsvc_client) or by tests, not by the server.
-FOREIGN_VARIABLES = frozenset({CONFIG_FILE_VARIABLE, "MEMSVC_SERVER", "MEMSVC_API_KEY"})
+JUDGE_KEY_VARIABLE = "MEMSVC_JUDGE_KEY"  # of `memsvc bench`
+FOREIGN_VARIABLES = frozenset(
+    {CONFIG_FILE_VARIABLE, JUDGE_KEY_VARIABLE, "MEMSVC_SERVER", "MEMSVC_API_KEY"}
+)
 MIN_KEY_CHARACTERS = 16
 
 
@@ -166,6 +169,11 @@ def load(flags: Mapping[str, Any], config_file: Path | None = None) -> ServerCon
         raise ConfigError("; ".join(_describe(item) for item in error.errors())) from None
     except (SettingsError, ValueError) as error:  # ValueError: not TOML, or not UTF-8
         raise ConfigError(f"config file {config_file}: {error}") from None
+
+
+def judge_key() -> str | None:
+    """The bearer token of a bench's judge, where there is one."""
+    return os.environ.get(JUDGE_KEY_VARIABLE)
 
 
 def _reading(config_file: Path | None) -> type[ServerConfig]:

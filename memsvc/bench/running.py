@@ -122,7 +122,7 @@ async def run_bench(
     """
     run = replace(run, corpus=named_apart(run.corpus))
     settings = {**_settings(run.rules), "paths": [asdict(p) for p in run.rules.paths]}
-    with Journal(run.out, {**settings, "questions": _digest(run.corpus)}) as journal:
+    with Journal(run.out, {**settings, "questions": corpus_digest(run.corpus)}) as journal:
         state = State(run, journal, warnings=run.corpus.all_warnings())
         try:
             async with temporary_banks(run.corpus, load_model, progress) as loaded:
@@ -224,7 +224,7 @@ def named_apart(corpus: Corpus) -> Corpus:
     return replace(corpus, questions=questions)
 
 
-def _digest(corpus: Corpus) -> str:
+def corpus_digest(corpus: Corpus) -> str:
     """16 hex digits over all passages and questions."""
     total = hashlib.sha256()
     for bank, passages in corpus.banks.items():
