@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -211,3 +212,23 @@ async def test_equal_scores_do_not_depend_on_what_came_first(
             answers.append(await recalled(engine, bank, "green tea", retriever=retriever))
     assert answers[0] == answers[1]
     assert len(answers[0]) == 6
+
+
+@pytest.mark.parametrize("path", ["rag", "hybrid"])
+async def test_questions_and_changes_side_by_side_find_nothing_that_was_deleted(
+    tmp_path: Path, retrieval: Retrieval, path: str, bank: str
+) -> None:
+    settings = PathSettings(path, index="hnsw")
+    async with filled(tmp_path, *DOCUMENTS, bank=bank) as engine:
+        retriever = retrieval.factory(settings, bank)
+        asked = partial(recalled, engine, bank, "green tea", retriever=retriever)
+        prepare = partial(engine.look, bank, partial(retrieval.prepare, settings, bank))
+        for turn in range(8):
+            new = NewDocument(f"Green tea number {turn}.", document_id=f"t{turn}")
+            await asyncio.gather(asked(), prepare(), add(engine, bank, new), asked(), prepare())
+            assert f"t{turn}" in await asked()
+            _, _, found, _ = await asyncio.gather(
+                engine.delete_document(bank, f"t{turn}"), prepare(), asked(), prepare()
+            )
+            assert set(found) <= {*(d.document_id for d in DOCUMENTS), f"t{turn}"}
+            assert f"t{turn}" not in await asked()
