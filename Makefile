@@ -1,6 +1,6 @@
 # What people and CI run. `make demo` and `make test` need Python 3.11+ and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check bench clean
+.PHONY: help setup demo test test-all check bench compare-small clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -27,6 +27,15 @@ bench: setup  ## make bench PASSAGES=… QUESTIONS=… [VERB=recall|answer] [ARG
 		{ echo "usage: make bench PASSAGES=FILE QUESTIONS=FILE [VERB=answer] [ARGS=…]" >&2; exit 2; }
 	@.venv/bin/memsvc bench $(or $(VERB),recall) \
 		--passages "$(PASSAGES)" --questions "$(QUESTIONS)" $(ARGS) --json
+
+compare-small: setup  ## all paths on a small set of the repository's own; figures in benchmarks/results
+	@rm -rf benchmarks/out/compare-small && mkdir -p benchmarks/out benchmarks/results/compare-small
+	@OMP_NUM_THREADS=2 .venv/bin/memsvc bench run --passages demo/corpus/factbook.jsonl \
+		--questions benchmarks/small/questions.jsonl \
+		--paths msa,rag,hybrid,bm25,iterative-rag,full-context,files \
+		--out benchmarks/out/compare-small | tee benchmarks/out/compare-small.txt
+	@mv benchmarks/out/compare-small/results.json benchmarks/results/compare-small/
+	@mv benchmarks/out/compare-small.txt benchmarks/results/compare-small/table.txt
 
 clean:  ## remove what these targets made, the environment and the demo's bank included
 	rm -rf .venv .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
