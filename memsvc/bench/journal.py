@@ -113,7 +113,7 @@ def write_json(path: Path, body: object) -> None:
     """Write aside, then rename: a reader sees the old file or the new one."""
     aside = path.with_name(path.name + ".new")
     with aside.open("w", encoding="utf-8") as file:
-        json.dump(body, file, ensure_ascii=False, indent=1)
+        json.dump(body, file, ensure_ascii=False, separators=(",", ":"))
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
