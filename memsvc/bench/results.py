@@ -156,7 +156,8 @@ def judged(answer: str, found: bool, golds: Sequence[str] | None) -> tuple[float
     if golds is None:
         return None
     if not golds:
-        return (float(not found),) * 2
+        right = float(not found)
+        return right, right
     said = answer if found else ""
     return metrics.exact_match(said, golds), metrics.f1(said, golds)
 
