@@ -90,6 +90,10 @@ class Reason(Enum):
         "`metadata` names the operation and how far it is",
         5.0,
     )
+    BANK_EMPTY = _Row(
+        _Code.FAILED_PRECONDITION,
+        "the bank, or what the filter lets through of it, has no encoded document",
+    )
     QUOTA_EXCEEDED = _Row(
         _Code.RESOURCE_EXHAUSTED, "the bank's byte quota is used up; delete, or raise the quota"
     )

@@ -17,6 +17,7 @@ from memsvc_router.api import MemoryModel
 from memsvc.config import ServerConfig
 from memsvc.engine import Engine, EngineConfig
 from memsvc.pagination import PageTokens
+from memsvc.retrieval import Retrieval
 from memsvc.server.app import Application
 from memsvc.server.services import Services
 from memsvc.telemetry import Metrics
@@ -79,8 +80,9 @@ async def _serve_engine(
     metrics = Metrics()
     metrics.watch(engine.counters)
     tokens = PageTokens.open(config.data, config.page_token_hours * 3600)
+    services = Services(engine, tokens, retrieval=Retrieval(config.data))
     keys = [key.get_secret_value() for key in config.api_keys]
-    application = Application(Services(engine, tokens), metrics, keys)
+    application = Application(services, metrics, keys)
     if config.metrics_listen is not None:
         cleanup.enter_context(metrics.serving(config.metrics_listen))
     address = await application.start(config.listen)

@@ -77,6 +77,7 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
             await self._unchanged(name, request.etag or None)
         else:
             await self._engine.delete_bank(name, request.etag or None)
+            await self._services.forget_deleted()
         return Empty()
 
     async def VerifyBank(

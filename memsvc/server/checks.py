@@ -42,6 +42,7 @@ MAX_PAGE_SIZE = 1000
 DEFAULT_PAGE_SIZE = 50
 MAX_BATCH_DOCUMENTS = 1000
 MAX_STREAM_DOCUMENTS = 10_000
+MAX_COMPARE_QUESTIONS = 10_000
 
 LIMITS = {
     "a document's text": f"1 to {MAX_TEXT_BYTES:,} bytes of UTF-8, not only white space",
@@ -64,6 +65,7 @@ LIMITS = {
     "`page_size`": f"{MAX_PAGE_SIZE:,} (more counts as that); 0 counts as {DEFAULT_PAGE_SIZE}",
     "`AddDocuments.documents`": f"1 to {MAX_BATCH_DOCUMENTS:,}",
     "documents of one IngestDocuments stream": f"{MAX_STREAM_DOCUMENTS:,}",
+    "`Compare.questions`": f"1 to {MAX_COMPARE_QUESTIONS:,}",
 }
 """What the limits are, for docs/errors.md."""
 
@@ -229,12 +231,12 @@ def _stops(field: str, values: Sequence[str]) -> tuple[str, ...]:
     return tuple(values)
 
 
-def document_filter(value: str) -> filters.Predicate | None:
+def document_filter(value: str, field: str = "filter") -> filters.Predicate | None:
     """A compiled filter; None lets every document through."""
     try:
-        return filters.compile_filter(text_field("filter", value, filters.MAX_CHARACTERS))
+        return filters.compile_filter(text_field(field, value, filters.MAX_CHARACTERS))
     except filters.FilterError as error:
-        raise invalid("filter", str(error), Reason.INVALID_FILTER) from None
+        raise invalid(field, str(error), Reason.INVALID_FILTER) from None
 
 
 def update_paths(mask: FieldMask, message: Message, known: Sequence[str]) -> list[str]:

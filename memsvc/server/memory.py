@@ -1,4 +1,4 @@
-# ruff: noqa: N802  (the methods' names are the proto's)
+# ruff: noqa: N802, ARG002  (the methods' names and arguments are the proto's)
 """MemoryService: questions to a bank. Knows the engine's three ways to ask; only reads."""
 
 from __future__ import annotations
@@ -8,9 +8,12 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc.aio
-from memsvc_proto.v1 import memory_pb2, memory_pb2_grpc
+from memsvc_proto.v1 import compare_pb2, memory_pb2, memory_pb2_grpc
 
-from memsvc.server import checks, convert, names
+from memsvc.comparing import NothingToAsk
+from memsvc.comparing import compare as compared
+from memsvc.retrieval import RetrievalError
+from memsvc.server import checks, compare, convert, names
 from memsvc.server.services import Services
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -21,6 +24,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
 
     def __init__(self, services: Services) -> None:
         self._engine = services.engine
+        self._retrieval = services.retrieval
 
     async def Recall(
         self, request: memory_pb2.RecallRequest, context: _Context
@@ -72,3 +76,16 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             citations=[convert.citation(bank, citation) for citation in built.citations],
             tokens=built.tokens,
         )
+
+    async def Compare(
+        self, request: compare_pb2.CompareRequest, context: _Context
+    ) -> AsyncIterator[compare_pb2.CompareEvent]:
+        wanted = compare.comparison(request)
+        try:
+            async with aclosing(compared(self._engine, self._retrieval, wanted)) as told:
+                async for one in told:
+                    yield compare.event(one)
+        except NothingToAsk as fault:
+            raise compare.nothing_to_ask(str(fault)) from None
+        except RetrievalError as fault:
+            raise compare.refusal(fault) from None

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from memsvc_proto.v1 import compare_pb2 as memsvc__proto_dot_v1_dot_compare__pb2
 from memsvc_proto.v1 import memory_pb2 as memsvc__proto_dot_v1_dot_memory__pb2
 
 GRPC_GENERATED_VERSION = '1.71.2'
@@ -50,6 +51,11 @@ class MemoryServiceStub(object):
                 request_serializer=memsvc__proto_dot_v1_dot_memory__pb2.BuildContextRequest.SerializeToString,
                 response_deserializer=memsvc__proto_dot_v1_dot_memory__pb2.BuildContextResponse.FromString,
                 _registered_method=True)
+        self.Compare = channel.unary_stream(
+                '/memsvc.v1.MemoryService/Compare',
+                request_serializer=memsvc__proto_dot_v1_dot_compare__pb2.CompareRequest.SerializeToString,
+                response_deserializer=memsvc__proto_dot_v1_dot_compare__pb2.CompareEvent.FromString,
+                _registered_method=True)
 
 
 class MemoryServiceServicer(object):
@@ -79,6 +85,17 @@ class MemoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Compare(self, request, context):
+        """Asks the same questions on several paths and measures what comes of it. Question after question is
+        asked on all paths in turn, so that whatever drifts meanwhile hits all alike. The stream holds
+        `path_skipped` for each path that cannot be taken, then `progress` and `result`s as they come,
+        now and then a `summary` of what there is so far, and ends with the complete one.
+        FAILED_PRECONDITION for a bank without documents. Cancelling ends it within one question.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MemoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +113,11 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.BuildContext,
                     request_deserializer=memsvc__proto_dot_v1_dot_memory__pb2.BuildContextRequest.FromString,
                     response_serializer=memsvc__proto_dot_v1_dot_memory__pb2.BuildContextResponse.SerializeToString,
+            ),
+            'Compare': grpc.unary_stream_rpc_method_handler(
+                    servicer.Compare,
+                    request_deserializer=memsvc__proto_dot_v1_dot_compare__pb2.CompareRequest.FromString,
+                    response_serializer=memsvc__proto_dot_v1_dot_compare__pb2.CompareEvent.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,6 +202,33 @@ class MemoryService(object):
             '/memsvc.v1.MemoryService/BuildContext',
             memsvc__proto_dot_v1_dot_memory__pb2.BuildContextRequest.SerializeToString,
             memsvc__proto_dot_v1_dot_memory__pb2.BuildContextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Compare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/memsvc.v1.MemoryService/Compare',
+            memsvc__proto_dot_v1_dot_compare__pb2.CompareRequest.SerializeToString,
+            memsvc__proto_dot_v1_dot_compare__pb2.CompareEvent.FromString,
             options,
             channel_credentials,
             insecure,
