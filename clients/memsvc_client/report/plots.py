@@ -28,7 +28,7 @@ _FULL_NAMES = {
 
 def metric_title(name: str) -> str:
     """A measure's name for people."""
-    return _FULL_NAMES.get(name, name.replace("recall@", "Recall@").replace("all@", "All@"))
+    return _FULL_NAMES.get(name, name[:1].upper() + name[1:] if "@" in name else name)
 
 
 def quality(results: Results) -> list[str]:
