@@ -11,6 +11,21 @@ with MemoryClient("127.0.0.1:7600") as memory:
 from memsvc_client.async_client import AsyncMemoryClient
 from memsvc_client.call import Page
 from memsvc_client.client import MemoryClient
+from memsvc_client.comparing import (
+    CompareCitation,
+    CompareCurve,
+    CompareEvent,
+    CompareHop,
+    CompareInterval,
+    ComparePair,
+    ComparePath,
+    ComparePathSkipped,
+    CompareProgress,
+    CompareQuestion,
+    CompareResult,
+    CompareSettings,
+    CompareSummary,
+)
 from memsvc_client.errors import (
     Aborted,
     AlreadyExists,
@@ -78,6 +93,19 @@ __all__ = [
     "Cancelled",
     "Citation",
     "CompactReport",
+    "CompareCitation",
+    "CompareCurve",
+    "CompareEvent",
+    "CompareHop",
+    "CompareInterval",
+    "ComparePair",
+    "ComparePath",
+    "ComparePathSkipped",
+    "CompareProgress",
+    "CompareQuestion",
+    "CompareResult",
+    "CompareSettings",
+    "CompareSummary",
     "Context",
     "DataLoss",
     "DeadlineExceeded",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Any
 
-from memsvc_client import memory_calls
+from memsvc_client import compare_calls, memory_calls
+from memsvc_client.comparing import CompareEvent, CompareQuestion, CompareSettings, ReportBuilder
 from memsvc_client.errors import DeadlineExceeded
 from memsvc_client.events import Answer, AnswerBuilder, AskOptions, Context, Event, Recall
+from memsvc_client.names import last_id
 from memsvc_client.pagers import Pager
 from memsvc_client.resources import HealthStatus, Operation, OperationState, ServerInfo
 from memsvc_client.sync_transport import SyncTransport
-from memsvc_client.transport import WAIT_GRACE, WAIT_SLICE, WATCH_SLICE
+from memsvc_client.transport import COMPARE_TIMEOUT, WAIT_GRACE, WAIT_SLICE, WATCH_SLICE
 
 
 class MemoryVerbs(SyncTransport):
@@ -72,6 +75,46 @@ class MemoryVerbs(SyncTransport):
         """Text for any language model's prompt, of at most `max_tokens` tokens."""
         call = memory_calls.build_context(bank, query, max_tokens, options, filter)
         return self._run(call, timeout)
+
+    def compare(
+        self,
+        bank: str,
+        questions: Iterable[str | CompareQuestion],
+        *,
+        paths: Sequence[str] = (),
+        settings: CompareSettings = CompareSettings(),
+        filter: str = "",
+        timeout: float | None = COMPARE_TIMEOUT,
+    ) -> Generator[CompareEvent, None, None]:
+        """Ask all questions on several paths (none named: on all) and measure what comes of it.
+
+        Progress, skipped paths, one result for each question and path, summaries on the way and
+        the complete one at the end. Leaving early stops within one question.
+        """
+        call = compare_calls.compare(bank, questions, paths, settings, filter)
+        return self._receive(call, timeout)
+
+    def compare_report(
+        self,
+        bank: str,
+        questions: Iterable[str | CompareQuestion],
+        *,
+        paths: Sequence[str] = (),
+        settings: CompareSettings = CompareSettings(),
+        filter: str = "",
+        title: str = "",
+        on_event: Callable[[CompareEvent], None] | None = None,
+        timeout: float | None = COMPARE_TIMEOUT,
+    ) -> dict[str, Any]:
+        """The whole comparison as results of schema 1, as `memsvc_client.report.render` takes."""
+        builder = ReportBuilder(last_id(bank))
+        for event in self.compare(
+            bank, questions, paths=paths, settings=settings, filter=filter, timeout=timeout
+        ):
+            builder.add(event)
+            if on_event is not None:
+                on_event(event)
+        return builder.report(title)
 
     def get_operation(self, operation: str, *, timeout: float | None = None) -> Operation:
         """One operation as it stands. Raises NotFound."""

@@ -17,6 +17,8 @@ DEFAULT_TARGET: Final = "127.0.0.1:7600"
 DEFAULT_TIMEOUT: Final = 60.0
 # Verify and compact read a whole bank.
 BANK_TIMEOUT: Final = 3600.0
+# A comparison asks thousands of questions, one after another.
+COMPARE_TIMEOUT: Final = 86_400.0
 # A wait is cut into calls of this many seconds, so that a lost server is noticed and no proxy
 # drops a call for its silence; shorter while somebody watches the progress.
 WAIT_SLICE: Final = 20.0
@@ -38,7 +40,7 @@ _REPEATABLE = {
         "UpdateDocument",
         "DeleteDocument",
     ],
-    "MemoryService": ["Recall", "Ask", "BuildContext"],
+    "MemoryService": ["Recall", "Ask", "BuildContext", "Compare"],
     "OperationService": ["GetOperation", "ListOperations", "WaitOperation"],
     "AdminService": ["GetServerInfo"],
 }
