@@ -9,12 +9,13 @@ from typing import Annotated, cast
 import typer
 from rich.markup import escape
 
-from memsvc_client.cli import banks, docs, exits, operations, questions
+from memsvc_client.cli import banks, compare, docs, exits, operations, questions
 from memsvc_client.cli.output import Output
 from memsvc_client.cli.session import Defaults
 from memsvc_client.transport import DEFAULT_TARGET, DEFAULT_TIMEOUT
 
 ENTRY_POINTS = "memsvc.commands"
+_OWN_COMMANDS = ("bank", "doc", "recall", "ask", "context", "compare", "report", "op")
 SERVER_COMMANDS = ("serve", "doctor", "bench", "model")
 # Click's own class for wrong arguments; which module holds it differs between typer's versions.
 _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
@@ -53,6 +54,8 @@ def build(*, with_server: bool) -> typer.Typer:
     app.command("recall")(questions.recall)
     app.command("ask")(questions.ask)
     app.command("context")(questions.context_block)
+    app.command("compare")(compare.compare)
+    app.command("report")(compare.report)
     app.add_typer(operations.app, name="op")
     if with_server:
         _join(app)
@@ -88,7 +91,7 @@ def _needs_server(arguments: list[str]) -> bool:
     command = next((one for one in arguments if not one.startswith("-")), None)
     if command == "bank" and any(one.partition("=")[0] == "--model" for one in arguments):
         return True
-    return command not in ("bank", "doc", "recall", "ask", "context", "op")
+    return command not in _OWN_COMMANDS
 
 
 def _join(app: typer.Typer) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memsvc_client.report import svg
-from memsvc_client.report.markup import number, share, size
+from memsvc_client.report.markup import number, share
 from memsvc_client.report.reading import Results, colours_of, metric_of, paths_of
 from memsvc_client.report.svg import LABELS, RIGHT, ROW, TOP, WIDTH, Canvas, row_at
 
@@ -205,16 +205,21 @@ def bytes_per_token(results: Results) -> str:
 
 
 def bytes_of(results: Results, path: Mapping[str, Any]) -> float | None:
-    """Bytes per token of a path: of the bank's blocks for msa, of its index for others; None where
-    that is not known."""
+    """Bytes per token of the bank that a path keeps; None where that is not known."""
+    tokens = (results.get("bank") or {}).get("tokens")
+    kept = kept_bytes(results, path)
+    return None if kept is None or not tokens else kept / float(tokens)
+
+
+def kept_bytes(results: Results, path: Mapping[str, Any]) -> float | None:
+    """Bytes that a path keeps besides the texts: the bank's blocks for msa, its index for others;
+    None where that is not known."""
     bank = results.get("bank") or {}
-    tokens = bank.get("tokens")
-    if not tokens:
-        return None
-    index = (path.get("index") or {}).get("bytes") or 0
+    index = (path.get("index") or {}).get("bytes")
     if path["path"] == "msa":
-        index = index or (bank.get("near_bytes") or 0) + (bank.get("far_bytes") or 0)
-    return float(index) / float(tokens)
+        blocks = (bank.get("near_bytes") or 0) + (bank.get("far_bytes") or 0)
+        return float(index or blocks) or None
+    return None if index is None else float(index)
 
 
 def _bars(results: Results, title: str, label: str, rows: Sequence[tuple[str, float]]) -> str:
@@ -230,10 +235,3 @@ def _bars(results: Results, title: str, label: str, rows: Sequence[tuple[str, fl
         on.add("rect", hint=hint, x=LABELS, y=y - 8, width=width, height=16, class_=kind)
         on.write(LABELS + width + 5, y + 4, number(value), "value")
     return on.finish()
-
-
-def index_size(results: Results, path: Mapping[str, Any]) -> str:
-    """The bytes that a path keeps besides the texts."""
-    tokens = (results.get("bank") or {}).get("tokens") or 0
-    kept = bytes_of(results, path)
-    return "–" if kept is None else size(kept * tokens)

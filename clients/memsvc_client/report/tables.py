@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memsvc_client.report.markup import chance, number, share, size, table, tag, text
-from memsvc_client.report.plots import bytes_of, index_size, metric_title
+from memsvc_client.report.plots import bytes_of, kept_bytes, metric_title
 from memsvc_client.report.reading import Results, colours_of, first_path, metric_of, paths_of
 
 _QUALITY = ("em", "f1", "recall@1", "recall@5", "recall@10", "all@5", "all@10")
@@ -82,7 +82,7 @@ def _cost_columns(results: Results) -> list[tuple[str, list[str]]]:
     columns.append(("tokens read", _least(read)))
     per_token = [number(bytes_of(results, one)) for one in paths]
     columns.append(("bytes per token", per_token))
-    columns.append(("kept", [text(index_size(results, one)) for one in paths]))
+    columns.append(("kept", [size(kept_bytes(results, one)) for one in paths]))
     columns.append(("index built, s", [_built(one) for one in paths]))
     columns.append(("questions", [_asked(one) for one in paths]))
     return [column for column in columns if any(cell not in ("–", "0") for cell in column[1])]
