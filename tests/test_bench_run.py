@@ -212,9 +212,9 @@ def test_documents_read_in_earlier_rounds_are_found_first() -> None:
         hits = tuple(Hit(document, 1.0, 0, 0, 1, index) for document in routed)
         return Hop(index, (), hits, read, 1.0)
 
-    hops = [hop(0, ["a", "b", "c"], ("b",)), hop(1, ["c", "a"], ("c",))]
+    hops = [hop(0, ["a", "b", "c"], ("b",)), hop(1, ["d", "a"], ("d",))]
     question = Question("q", "Who?", None, ())
-    assert facts(question, hops, 2, 1.0).hits == ["b", "c", "a"]
+    assert facts(question, hops, 2, 1.0).hits == ["b", "d", "a", "c"]
     assert facts(question, hops[:1], 1, 1.0).hits == ["a", "b", "c"]
 
 

@@ -137,10 +137,11 @@ def facts(
 
 
 def _hits(hops: Sequence[Hop], max_hops: int) -> list[str]:
-    """Documents as `recall` orders them: those that earlier rounds read, then the last round's by
-    score. (What the last round that is allowed reads is no choice of documents, but of answers.)"""
+    """Documents as `recall` orders them: those that rounds before the last one allowed read, then
+    what was routed to, the last round first. (What the last round allowed reads is no choice of
+    documents, but of answers.)"""
     read = [document for hop in hops if hop.index + 1 < max_hops for document in hop.read]
-    routed = [hit.document_id for hit in hops[-1].routed] if hops else []
+    routed = [hit.document_id for hop in reversed(hops) for hit in hop.routed]
     return list(dict.fromkeys([*read, *routed]))
 
 
