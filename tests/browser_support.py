@@ -88,10 +88,11 @@ class Browser:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def picture(self, path: Path, most: int = 6000) -> None:
-        """The whole page as a PNG, at most so many pixels high."""
+    def picture(self, path: Path, top: int = 0, most: int = 6000) -> None:
+        """The page from `top` on as a PNG, at most so many pixels high."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], most)}
+        tall = min(size["height"] - top, most)
+        clip = {"x": 0, "y": top, "width": size["width"], "height": tall}
         shot = self.call(
             "Page.captureScreenshot", captureBeyondViewport=True, clip={**clip, "scale": 1}
         )

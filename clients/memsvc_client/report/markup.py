@@ -41,12 +41,10 @@ def table(
         tag("tr", tag("th", row[0], scope="row") + "".join(tag("td", one) for one in row[1:]))
         for row in rows
     )
-    made = tag(
-        "table",
-        tag("caption", caption) + tag("thead", tag("tr", heads)) + tag("tbody", body),
-        class_="numbers" if numbers else "facts",
-    )
-    return tag("div", made, class_="scroll", tabindex="0")
+    kind = "numbers" if numbers else "facts"
+    made = tag("table", tag("thead", tag("tr", heads)) + tag("tbody", body), class_=kind)
+    # Below the box, not a <caption> in it: that would be scrolled away with the columns.
+    return tag("div", made, class_="scroll", tabindex="0") + tag("p", caption, class_="note")
 
 
 def safe_json(value: object) -> str:
@@ -78,6 +76,14 @@ def number(value: float | None) -> str:
     if size >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
+
+
+def tick(value: float) -> str:
+    """A round number on an axis, short: 5, 0.25, 20k, 1M."""
+    for unit, amount in (("M", 1e6), ("k", 1e4)):
+        if abs(value) >= amount:
+            return f"{value / (1e6 if unit == 'M' else 1e3):g}{unit}"
+    return f"{value:g}"
 
 
 def size(count: float | None) -> str:

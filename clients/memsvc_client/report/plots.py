@@ -53,7 +53,7 @@ def _forest(results: Results, name: str) -> str:
     on, bottom = _rows([path for path, _ in rows], metric_title(name))
     ends = [value for _, one in rows for value in (one.get("low"), one.get("high"), one["mean"])]
     known = [value for value in ends if value is not None]
-    pad = max(0.02, (max(known) - min(known)) * 0.1)
+    pad = max(0.08, (max(known) - min(known)) * 0.1)  # small differences stay small
     low, high = max(0.0, min(known) - pad), min(1.0, max(known) + pad)
     scale = svg.Scale(low, high, LABELS, WIDTH - RIGHT)
     svg.x_axis(on, scale, TOP, bottom, "mean with 95 % interval (share, 0 to 1)")
@@ -143,7 +143,7 @@ def latency(results: Results) -> str:
     on, bottom = _rows([path for path, _ in spent], "Latency of a question")
     everything = [value for _, values in spent for value in values]
     scale = svg.logarithmic(everything, LABELS, WIDTH - RIGHT)
-    svg.x_axis(on, scale, TOP, bottom, "milliseconds (log scale); box 25–75 %, whiskers 5–95 %")
+    svg.x_axis(on, scale, TOP, bottom, "ms, log scale; box 25–75 %, whiskers 5–95 %")
     colours = colours_of(results)
     for place, (path, values) in enumerate(spent):
         _box(on, scale, row_at(place), path, values, colours[path])

@@ -96,6 +96,7 @@ def _packed(results: Results, most: _Cut) -> dict[str, Any]:
                     "i": cut(asked.get("id", ""), 60),
                     "q": cut(asked.get("question", ""), most.characters),
                     "g": [cut(one, most.characters) for one in asked.get("answers") or ()][:5],
+                    "n": int(asked.get("em") is not None and not asked.get("answers")),
                     "e": _numbered(asked.get("evidence") or (), numbers, 20),
                     "r": [None] * len(paths),
                 },

@@ -91,7 +91,8 @@
   };
 
   const open = (details, row, a, b) => {
-    const gold = row.g.length ? row.g.join(" / ") : "no answer is known, or there is none";
+    const none = row.n ? "there is no answer: to abstain is right" : "not known";
+    const gold = row.g.length ? row.g.join(" / ") : none;
     const right = make("p", "gold-answer");
     right.append(make("b", "", "gold: "), gold);
     details.append(right);

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from memsvc_client.report.markup import cut, number, tag, text
+from memsvc_client.report.markup import cut, tag, text, tick
 
 WIDTH = 460
 LABELS = 118  # room at the left for the names of rows
@@ -98,7 +98,7 @@ def _ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 
 def _log_ticks(low: float, high: float) -> list[float]:
     decades = math.log10(high / low)
-    factors = (1, 2, 5) if decades < 3 else (1,)
+    factors = (1, 2, 5) if decades < 2 else (1,)
     span = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [f * 10.0**d for d in span for f in factors if low <= f * 10.0**d <= high]
 
@@ -108,7 +108,7 @@ def x_axis(on: Canvas, scale: Scale, top: float, bottom: float, label: str) -> N
     for value in scale.ticks():
         x = scale(value)
         on.add("line", x1=x, y1=top, x2=x, y2=bottom, class_="grid")
-        on.write(x, bottom + 15, number(value), text_anchor="middle")
+        on.write(x, bottom + 15, tick(value), text_anchor="middle")
     middle = (scale.start + scale.end) / 2
     on.write(middle, bottom + 34, label, "axis-label", text_anchor="middle")
 
@@ -118,7 +118,7 @@ def y_axis(on: Canvas, scale: Scale, left: float, right: float, label: str) -> N
     for value in scale.ticks():
         y = scale(value)
         on.add("line", x1=left, y1=y, x2=right, y2=y, class_="grid")
-        on.write(left - 6, y + 4, number(value), text_anchor="end")
+        on.write(left - 6, y + 4, tick(value), text_anchor="end")
     y_label(on, (scale.start + scale.end) / 2, label)
 
 
@@ -147,7 +147,7 @@ def marker(on: Canvas, x: float, y: float, colour: int, hint: str = "", r: float
         2: [(0, -r * 1.2), (r * 1.1, r), (-r * 1.1, r)],
         3: [(0, -r * 1.3), (r * 1.3, 0), (0, r * 1.3), (-r * 1.3, 0)],
         4: [(0, r * 1.2), (r * 1.1, -r), (-r * 1.1, -r)],
-        5: [(-r * 1.4, -r / 2), (r * 1.4, -r / 2), (r * 1.4, r / 2), (-r * 1.4, r / 2)],
+        5: [(-r * 1.5, -r), (r * 1.5, -r), (0, 0), (r * 1.5, r), (-r * 1.5, r), (0, 0)],
     }.get(colour % _SHAPES)
     kind = f"c{colour % 10} mark"
     if points is None:

@@ -9,9 +9,8 @@ from memsvc_client.report.markup import chance, number, share, size, table, tag,
 from memsvc_client.report.plots import bytes_of, kept_bytes, metric_title
 from memsvc_client.report.reading import Results, colours_of, first_path, metric_of, paths_of
 
-_QUALITY = ("em", "f1", "recall@1", "recall@5", "recall@10", "all@5", "all@10")
-_MORE = ("ndcg@10", "mrr", "abstention", "found")
-_LATENCY = ("p50", "p95", "p99")
+_QUALITY = ("em", "f1", "recall@1", "recall@5", "recall@10", "abstention")
+_MORE = ("all@5", "all@10", "ndcg@10", "mrr", "found")
 _SURE = 0.05
 
 
@@ -20,8 +19,14 @@ def headline(results: Results) -> str:
     paths = paths_of(results)
     if not paths:
         return tag("p", "No path was measured.")
-    names = [name for name in (*_QUALITY, *_MORE) if any(metric_of(one, name) for one in paths)]
-    columns = [_quality_column(results, name) for name in names] + _cost_columns(results)
+    taken = [name for one in paths for name in one.get("metrics") or {} if metric_of(one, name)]
+    others = [name for name in dict.fromkeys(taken) if name not in (*_QUALITY, *_MORE)]
+    columns = [
+        *(_quality_column(results, name) for name in _QUALITY if name in taken),
+        *_cost_columns(results),
+        *(_quality_column(results, name) for name in (*_MORE, *others) if name in taken),
+        *_plain_columns(results),
+    ]
     rows = []
     for place, path in enumerate(paths):
         rows.append([_swatch(results, path["path"]), *(column[1][place] for column in columns)])
@@ -48,9 +53,11 @@ def _quality_column(results: Results, name: str) -> tuple[str, list[str]]:
         if one is None:
             cells.append("–")
             continue
-        star = "★ " if best is not None and one["mean"] == best and len(means) > 1 else ""
+        star = "★ " if one["mean"] == best and min(means) < one["mean"] else ""
         low, high = one.get("low"), one.get("high")
         between = "" if low is None else f"{share(low)}–{share(high)}"
+        if (n := one.get("n")) is not None and n < len(path.get("questions", [])):
+            between += f", n={n:,}"
         sure = _against_first(results, path["path"], name)
         mean = tag("span", f"{star}{share(one['mean'])}{sure}", class_="best" if star else "mean")
         cells.append(mean + tag("small", between))
@@ -75,22 +82,34 @@ def _against_first(results: Results, path: str, metric: str) -> str:
 def _cost_columns(results: Results) -> list[tuple[str, list[str]]]:
     paths = paths_of(results)
     columns = []
-    for name in _LATENCY:
+    for name in ("p50", "p95"):
         values = [(one.get("latency_ms") or {}).get(name) for one in paths]
         columns.append((f"{name}, ms", _least(values)))
     read = [(one.get("read_tokens") or {}).get("mean") for one in paths]
     columns.append(("tokens read", _least(read)))
     per_token = [number(bytes_of(results, one)) for one in paths]
     columns.append(("bytes per token", per_token))
+    return _told(columns)
+
+
+def _told(columns: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """Those that tell anything."""
+    return [column for column in columns if any(cell not in ("–", "0", "") for cell in column[1])]
+
+
+def _plain_columns(results: Results) -> list[tuple[str, list[str]]]:
+    paths = paths_of(results)
+    longest = [number((one.get("latency_ms") or {}).get("p99")) for one in paths]
+    columns = [("p99, ms", longest)]
     columns.append(("kept", [size(kept_bytes(results, one)) for one in paths]))
     columns.append(("index built, s", [_built(one) for one in paths]))
     columns.append(("questions", [_asked(one) for one in paths]))
-    return [column for column in columns if any(cell not in ("–", "0") for cell in column[1])]
+    return _told(columns)
 
 
 def _least(values: list[float | None]) -> list[str]:
     known = [value for value in values if value]
-    best = min(known, default=None) if len(known) > 1 else None
+    best = min(known) if len(set(known)) > 1 else None
     return [
         tag("span", f"★ {number(one)}", class_="best")
         if one is not None and one == best
@@ -111,23 +130,37 @@ def _asked(path: Mapping[str, Any]) -> str:
 
 
 def pairs(results: Results) -> str:
-    """Every pair that was tested."""
-    rows = [
-        [
-            f"{text(one.get('a'))} − {text(one.get('b'))}",
-            text(metric_title(str(one.get("metric")))),
-            f"{one['difference']:+.3f}",
-            f"{one['low']:+.3f} to {one['high']:+.3f}",
-            tag("b", chance(one["p"])) if one["p"] < _SURE else chance(one["p"]),
-        ]
+    """Every pair that was tested: those with the first path at once, the others folded."""
+    first = first_path(results)
+    given = [
+        one
         for one in results.get("pairs", [])
         if all(isinstance(one.get(key), int | float) for key in ("difference", "low", "high", "p"))
     ]
-    if not rows:
+    main = [_pair(one) for one in given if first in (one.get("a"), one.get("b"))]
+    rest = [_pair(one) for one in given if first not in (one.get("a"), one.get("b"))]
+    if not given:
         return ""
-    caption = "Two paths over the same questions: mean difference, its 95&nbsp;% interval, and p."
+    note = (
+        "Two paths over the same questions: mean difference, its 95&nbsp;% interval, and p, "
+        "not corrected for the number of pairs."
+    )
     head = ["pair", "measure", "difference", "95 % interval", "p"]
-    return table(head, rows, caption)
+    shown = table(head, main, note) if main else ""
+    if not rest:
+        return shown
+    words = tag("summary", f"{len(rest)} pairs without {text(first)}")
+    return shown + tag("details", words + table(head, rest, note))
+
+
+def _pair(one: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{text(one.get('a'))} − {text(one.get('b'))}",
+        text(metric_title(str(one.get("metric")))),
+        f"{one['difference']:+.3f}",
+        f"{one['low']:+.3f} to {one['high']:+.3f}",
+        tag("b", chance(one["p"])) if one["p"] < _SURE else chance(one["p"]),
+    ]
 
 
 def skipped(results: Results) -> str:
