@@ -64,6 +64,31 @@ def made_path(name: str, level: float, asked: int, text: str = "") -> dict[str, 
     }
 
 
+_LENGTHS = [4096 * 4**step for step in range(5)]
+
+
+def _curves(levels: dict[str, float], text: str) -> list[dict[str, Any]]:
+    recall = {
+        name: [min(1, level + 0.1 * place) for place in range(5)] for name, level in levels.items()
+    }
+    decay = {name: [level * 0.95**place for place in range(5)] for name, level in levels.items()}
+    return [
+        {"title": "Recall against k", "x_label": "k (documents)", "y_label": "recall@k (share)"}
+        | {"x": [1, 2, 5, 10, 16], "series": recall},
+        {"title": f"{text}Context degradation", "x_label": "bank (tokens, log scale)"}
+        | {"y_label": "F1 (share)", "x": _LENGTHS, "series": decay},
+    ]
+
+
+def _grid(text: str) -> dict[str, Any]:
+    rows: list[list[float | None]] = [[1 - 0.05 * x * y for x in range(5)] for y in range(4)]
+    labels = {"x_label": "bank (tokens)", "y_label": "depth of needle (%)", "path": "msa"}
+    values = [*rows, [None] * 5]
+    return {"title": f"{text}SA1", **labels, "x": _LENGTHS, "y": [0, 25, 50, 75, 100]} | {
+        "values": values
+    }
+
+
 def results(asked: int = 40, text: str = "", paths: tuple[str, ...] = PATHS) -> dict[str, Any]:
     """Results with all that a report can show; `text` goes wherever a user's words go."""
     levels = {name: 0.62 - 0.07 * place for place, name in enumerate(paths)}
@@ -74,12 +99,6 @@ def results(asked: int = 40, text: str = "", paths: tuple[str, ...] = PATHS) -> 
         if name != "msa"
         for metric in ("f1", "recall@5")
     ]
-    ks = [1, 2, 5, 10, 16]
-    lengths = [4096 * 4**step for step in range(5)]
-    recall = {
-        name: [min(1, level + 0.1 * place) for place in range(5)] for name, level in levels.items()
-    }
-    decay = {name: [level * 0.95**place for place in range(5)] for name, level in levels.items()}
     return {
         "schema": 1,
         "title": f"{text}Notes of the house",
@@ -97,17 +116,8 @@ def results(asked: int = 40, text: str = "", paths: tuple[str, ...] = PATHS) -> 
         "settings": {"k": 16, "max_hops": 2, "max_read_tokens": None, "seed": 7},
         "paths": [made_path(name, level, asked, text) for name, level in levels.items()],
         "pairs": pairs,
-        "curves": [
-            {"title": "Recall against k", "x_label": "k (documents)", "y_label": "recall@k (share)"}
-            | {"x": ks, "series": recall},
-            {"title": f"{text}Context degradation", "x_label": "bank (tokens, log scale)"}
-            | {"y_label": "F1 (share)", "x": lengths, "series": decay},
-        ],
-        "grids": [
-            {"title": f"{text}SA1", "x_label": "bank (tokens)", "y_label": "depth of needle (%)"}
-            | {"x": lengths, "y": [0, 25, 50, 75, 100], "path": "msa"}
-            | {"values": [[1 - 0.05 * x * y for x in range(5)] for y in range(4)] + [[None] * 5]},
-        ],
+        "curves": _curves(levels, text),
+        "grids": [_grid(text)],
         "skipped": [{"path": "rag+rerank", "reason": f"{text}no reranker given"}],
         "warnings": [f"{text}3 of 40 evidence ids are no documents of the bank"],
     }

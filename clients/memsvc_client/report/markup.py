@@ -66,6 +66,12 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+def signed(value: float) -> str:
+    """A difference of shares."""
+    rounded = round(value, 3)
+    return "0.000" if rounded == 0 else f"{rounded:+.3f}".replace("-", "−")
+
+
 def number(value: float | None) -> str:
     """A count or measurement with about three digits that matter."""
     if value is None:

@@ -16,6 +16,7 @@ from memsvc_client.report.svg import LABELS, RIGHT, ROW, TOP, WIDTH, Canvas, row
 _MOST_DOTS = 60
 _CURVE_HEIGHT = 190.0
 _FOREST = ("em", "f1", "recall@1", "recall@5", "recall@10", "all@5", "ndcg@10", "mrr", "abstention")
+_NO_FOREST = ("found", "all@10")  # in the table alone
 _FULL_NAMES = {
     "em": "Exact match",
     "f1": "F1 of the answer",
@@ -33,10 +34,15 @@ def metric_title(name: str) -> str:
 
 def quality(results: Results) -> list[str]:
     """One plot of means and intervals for each measure that was taken."""
-    taken = [
-        name for name in _FOREST if any(metric_of(one, name) for one in results.get("paths", []))
-    ]
-    return [_forest(results, name) for name in taken]
+    taken = dict.fromkeys(
+        name
+        for one in results.get("paths", [])
+        for name in one.get("metrics") or {}
+        if metric_of(one, name)
+    )
+    others = [name for name in taken if name not in (*_FOREST, *_NO_FOREST)]
+    names = [name for name in _FOREST if name in taken] + others
+    return [_forest(results, name) for name in names]
 
 
 def _rows(names: Sequence[str], title: str) -> tuple[Canvas, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from memsvc_client.report.markup import chance, number, share, size, table, tag, text
+from memsvc_client.report.markup import chance, number, share, signed, size, table, tag, text
 from memsvc_client.report.plots import bytes_of, kept_bytes, metric_title
 from memsvc_client.report.reading import Results, colours_of, first_path, metric_of, paths_of
 
@@ -157,8 +157,8 @@ def _pair(one: Mapping[str, Any]) -> list[str]:
     return [
         f"{text(one.get('a'))} − {text(one.get('b'))}",
         text(metric_title(str(one.get("metric")))),
-        f"{one['difference']:+.3f}",
-        f"{one['low']:+.3f} to {one['high']:+.3f}",
+        signed(one["difference"]),
+        f"{signed(one['low'])} to {signed(one['high'])}",
         tag("b", chance(one["p"])) if one["p"] < _SURE else chance(one["p"]),
     ]
 
