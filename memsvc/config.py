@@ -102,6 +102,11 @@ class ServerConfig(BaseSettings):
         f"separated by commas; at least {MIN_KEY_CHARACTERS} characters each. None: open, and "
         "then `listen` must be a loopback address.",
     )
+    retrieval_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Embedders and rerankers (directories or hub ids, separated by commas in the "
+        "environment) that `Compare` may load for callers. Where there are no `api_keys`, any.",
+    )
     metrics_listen: Address | None = Field(
         None, description="Loopback `HOST:PORT` of Prometheus metrics over HTTP; unset: none."
     )
@@ -118,9 +123,9 @@ class ServerConfig(BaseSettings):
         0.5, gt=0, le=1, description="A bank with more dead bytes than this share is compacted."
     )
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "retrieval_models", mode="before")
     @classmethod
-    def _split_keys(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value

@@ -80,7 +80,9 @@ async def _serve_engine(
     metrics = Metrics()
     metrics.watch(engine.counters)
     tokens = PageTokens.open(config.data, config.page_token_hours * 3600)
-    services = Services(engine, tokens, retrieval=Retrieval(config.data))
+    # Where anyone may call, only this machine can: its users may name any file of theirs.
+    models = frozenset(config.retrieval_models) if config.api_keys else None
+    services = Services(engine, tokens, retrieval=Retrieval(config.data), retrieval_models=models)
     keys = [key.get_secret_value() for key in config.api_keys]
     application = Application(services, metrics, keys)
     if config.metrics_listen is not None:

@@ -15,7 +15,9 @@ from memsvc_proto.v1 import bank_pb2, compare_pb2, document_pb2
 
 from memsvc.bench.corpus import Question
 from memsvc.comparing import Asked, Comparison, Summary, compare
+from memsvc.errors import ApiError, Reason
 from memsvc.retrieval import PathSettings, Retrieval
+from memsvc.server.compare import comparison
 from tests.compare_support import PATHS, QUESTIONS, TEXTS, events, of_kind, request
 from tests.engine_support import BagModel, Switches
 from tests.server_support import BANK, Served, refused, serving
@@ -158,6 +160,20 @@ async def test_an_embedder_that_is_not_there_is_the_callers_fault(server: Served
     refusal = await refused(server.memory.Compare(request(paths=["rag"], settings=settings)))
     assert refusal.code == grpc.StatusCode.INVALID_ARGUMENT
     assert refusal.fields == ["settings.embedder"]
+
+
+@pytest.mark.parametrize("field", ["embedder", "reranker"])
+def test_where_callers_may_name_some_models_others_are_refused(field: str) -> None:
+    allowed = frozenset({"org/good"})
+    bad: dict[str, Any] = {field: "/etc"}
+    good: dict[str, Any] = {field: "org/good"}
+    asked = request(paths=["rag"], settings=_Settings(**bad))
+    with pytest.raises(ApiError, match=r"'/etc' is not among .* org/good") as refusal:
+        comparison(asked, allowed)
+    assert refusal.value.reason == Reason.INVALID_FIELD
+    asked = request(paths=["rag"], settings=_Settings(**good))
+    assert getattr(comparison(asked, allowed).paths[0], field) == "org/good"
+    assert comparison(request(paths=["rag"]), frozenset()).paths[0].embedder is None
 
 
 async def test_banks_without_documents_and_unknown_ones_are_refused(server: Served) -> None:

@@ -30,8 +30,11 @@ MAX_ANSWERS = 64
 MAX_EVIDENCE = 256
 
 
-def comparison(request: compare_pb2.CompareRequest) -> Comparison:
-    """The request as the engine's side takes it. Raises ApiError naming the field."""
+def comparison(request: compare_pb2.CompareRequest, models: frozenset[str] | None) -> Comparison:
+    """The request as the engine's side takes it. `models`: those that may be named (None: any).
+
+    Raises ApiError naming the field.
+    """
     settings = request.settings
     given: dict[str, Any] = {}
     for name, most in (
@@ -44,7 +47,7 @@ def comparison(request: compare_pb2.CompareRequest) -> Comparison:
     return Comparison(
         bank=names.parse_bank("bank", request.bank),
         questions=_questions(request.questions),
-        paths=_paths(request),
+        paths=_paths(request, models),
         visible=checks.document_filter(settings.filter, "settings.filter"),
         seed=int(checks.within("settings.seed", settings.seed, 0, (1 << 63) - 1)),
         **given,
@@ -57,10 +60,16 @@ def refusal(fault: RetrievalError) -> ApiError:
     return invalid(field, str(fault))
 
 
-def _paths(request: compare_pb2.CompareRequest) -> list[PathSettings]:
+def _paths(
+    request: compare_pb2.CompareRequest, models: frozenset[str] | None
+) -> list[PathSettings]:
     settings = request.settings
     for field, value in (("embedder", settings.embedder), ("reranker", settings.reranker)):
         checks.text_field(f"settings.{field}", value, MAX_NAME_CHARACTERS)
+        if value and models is not None and value not in models:
+            known = ", ".join(sorted(models)) or "none"
+            message = f"{value!r} is not among the server's retrieval_models; there are: {known}"
+            raise invalid(f"settings.{field}", message)
     index = settings.index or INDEXES[0]
     if index not in INDEXES:
         raise invalid("settings.index", f"{index!r} is not known; known: {', '.join(INDEXES)}")

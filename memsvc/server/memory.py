@@ -25,6 +25,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     def __init__(self, services: Services) -> None:
         self._engine = services.engine
         self._retrieval = services.retrieval
+        self._retrieval_models = services.retrieval_models
 
     async def Recall(
         self, request: memory_pb2.RecallRequest, context: _Context
@@ -80,7 +81,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def Compare(
         self, request: compare_pb2.CompareRequest, context: _Context
     ) -> AsyncIterator[compare_pb2.CompareEvent]:
-        wanted = compare.comparison(request)
+        wanted = compare.comparison(request, self._retrieval_models)
         try:
             async with aclosing(compared(self._engine, self._retrieval, wanted)) as told:
                 async for one in told:

@@ -16,12 +16,14 @@ _PAGE = 1000
 @dataclass(frozen=True)
 class Services:
     """The servicers' common ground; `draining` is set once the server is about to stop;
-    `retrieval` has the indexes of the paths that questions can be compared on."""
+    `retrieval` has the indexes of the paths that questions can be compared on, and callers may name
+    `retrieval_models` (None: any) for them."""
 
     engine: Engine
     tokens: PageTokens
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     retrieval: Retrieval = field(default_factory=lambda: Retrieval(None))
+    retrieval_models: frozenset[str] | None = None
 
     @property
     def identity_digest(self) -> str:
