@@ -58,9 +58,10 @@ class GrowingBank:
     async def _add(
         self, batch: Sequence[Passage], tokens: int, began: int, progress: Progress
     ) -> None:
-        if batch:
-            await add_passages(self._engine, self.name, batch, lambda *_: None)
-            self.held += [passage.id for passage in batch]
+        if not batch:
+            return
+        await add_passages(self._engine, self.name, batch, lambda *_: None)
+        self.held += [passage.id for passage in batch]
         progress(f"{self.name} to {tokens:,}", self.tokens - began, max(1, tokens - began))
 
     @asynccontextmanager
