@@ -36,6 +36,7 @@ compare-small: setup  ## all paths on a small set of the repository's own; figur
 		--out benchmarks/out/compare-small | tee benchmarks/out/compare-small.txt
 	@mv benchmarks/out/compare-small/results.json benchmarks/results/compare-small/
 	@mv benchmarks/out/compare-small.txt benchmarks/results/compare-small/table.txt
+	@.venv/bin/memsvc report benchmarks/results/compare-small/results.json
 
 clean:  ## remove what these targets made, the environment and the demo's bank included
 	rm -rf .venv .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
