@@ -36,7 +36,9 @@ async def test_adds_updates_and_deletes_are_followed_at_once(
         assert set(await found(engine, index, "green tea", 9, kind)) == {"d0", "d1", "d2"}
         await update(engine, "d0", "Coffee is roasted.")
         assert (await found(engine, index, "roasted coffee", kind=kind))[0] == "d0"
-        assert embedder.embedded == [*TEXTS, "Green tea, green tea!", "Coffee is roasted."]
+        first, later = embedder.embedded[: len(TEXTS)], embedder.embedded[len(TEXTS) :]
+        assert sorted(first) == sorted(TEXTS)  # a bank takes new documents in as they are encoded
+        assert later == ["Green tea, green tea!", "Coffee is roasted."]
 
 
 async def test_an_unchanged_bank_is_not_embedded_again_after_a_restart(tmp_path: Path) -> None:
