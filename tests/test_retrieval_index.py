@@ -70,7 +70,7 @@ async def test_a_damaged_file_is_made_anew_wherever_the_damage_is(tmp_path: Path
             path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
             embedder = WordEmbedder()
             assert (await found(engine, on_disk(tmp_path, embedder), "green tea"))[0] == "d0"
-            assert embedder.embedded == list(TEXTS), f"byte {at} was believed"
+            assert sorted(embedder.embedded) == sorted(TEXTS), f"byte {at} was believed"
             assert path.read_bytes() == whole
 
 
@@ -95,7 +95,7 @@ async def test_another_embedder_makes_its_own_vectors(tmp_path: Path) -> None:
         await found(engine, on_disk(tmp_path, WordEmbedder("old")), "tea")
         embedder = WordEmbedder("new", dimension=32)
         assert (await found(engine, on_disk(tmp_path, embedder), "green tea"))[0] == "d0"
-        assert embedder.embedded == list(TEXTS)
+        assert sorted(embedder.embedded) == sorted(TEXTS)
 
 
 async def test_another_width_of_the_same_embedder_is_refused(tmp_path: Path) -> None:
