@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import BertModel
 
+from memsvc_router.batching import by_length
 from memsvc_router.texts import CLS, SEP, pad, tokenize
 
 _BATCH_TOKENS = 4096
@@ -50,10 +51,7 @@ class Embedder:
         """Embed texts: fp32 [n, 384], unit length."""
         rows = [[CLS, *p.ids[: self.max_tokens - 2], SEP] for p in tokenize(self.tokenizer, texts)]
         out = np.zeros((len(rows), self.encoder.config.hidden_size), np.float32)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        while order:
-            size = max(1, _BATCH_TOKENS // len(rows[order[min(len(order), 64) - 1]]))
-            some, order = order[:size], order[size:]
+        for some in by_length([len(row) for row in rows], _BATCH_TOKENS):
             out[some] = self._forward([rows[i] for i in some])
         return out
 
