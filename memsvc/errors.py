@@ -22,7 +22,9 @@ from memsvc_storage import (
     DocumentExists,
     DocumentNotFound,
     EtagMismatch,
+    FeedbackNotFound,
     InvalidDocument,
+    InvalidFeedback,
     OperationFinished,
     OperationNotFound,
     QuotaExceeded,
@@ -73,6 +75,7 @@ class Reason(Enum):
     BANK_NOT_FOUND = _Row(_Code.NOT_FOUND, "there is no such bank")
     DOCUMENT_NOT_FOUND = _Row(_Code.NOT_FOUND, "there is no such document in the bank")
     OPERATION_NOT_FOUND = _Row(_Code.NOT_FOUND, "there is no such operation")
+    FEEDBACK_NOT_FOUND = _Row(_Code.NOT_FOUND, "there is no such feedback in the bank")
     BANK_EXISTS = _Row(_Code.ALREADY_EXISTS, "a bank of this name exists")
     DOCUMENT_EXISTS = _Row(_Code.ALREADY_EXISTS, "a document of this id exists in the bank")
     REQUEST_ID_REUSED = _Row(
@@ -154,6 +157,7 @@ _SIMPLE: dict[type[Exception], Reason] = {
     BankNotFound: Reason.BANK_NOT_FOUND,
     DocumentNotFound: Reason.DOCUMENT_NOT_FOUND,
     OperationNotFound: Reason.OPERATION_NOT_FOUND,
+    FeedbackNotFound: Reason.FEEDBACK_NOT_FOUND,
     BankExists: Reason.BANK_EXISTS,
     DocumentExists: Reason.DOCUMENT_EXISTS,
     EtagMismatch: Reason.ETAG_MISMATCH,
@@ -164,6 +168,9 @@ _SIMPLE: dict[type[Exception], Reason] = {
     EncodingUnhealthy: Reason.ENCODING_UNHEALTHY,
     TimeoutError: Reason.DEADLINE_EXCEEDED,
 }
+
+
+_FEEDBACK_FIELDS = {"relevant": "relevant_documents", "irrelevant": "irrelevant_documents"}
 
 
 def translate(error: Exception, model_failed: bool = False) -> ApiError:
@@ -184,6 +191,8 @@ def translate(error: Exception, model_failed: bool = False) -> ApiError:
         return _reencoding(error)
     if isinstance(error, InvalidDocument):
         return invalid(error.field, error.reason)
+    if isinstance(error, InvalidFeedback):
+        return invalid(f"feedback.{_FEEDBACK_FIELDS.get(error.field, error.field)}", error.reason)
     if isinstance(error, ModelNotReady):
         return ApiError(Reason.MODEL_FAILED if model_failed else Reason.MODEL_LOADING, str(error))
     for kind, reason in _SIMPLE.items():

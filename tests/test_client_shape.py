@@ -52,9 +52,16 @@ def test_both_clients_have_the_same_verbs_and_arguments() -> None:
 
 
 def test_every_method_of_the_api_has_a_verb() -> None:
-    from memsvc_proto.v1 import admin_pb2, bank_pb2, document_pb2, memory_pb2, operation_pb2
+    from memsvc_proto.v1 import (
+        admin_pb2,
+        bank_pb2,
+        document_pb2,
+        feedback_pb2,
+        memory_pb2,
+        operation_pb2,
+    )
 
-    modules = (admin_pb2, bank_pb2, document_pb2, memory_pb2, operation_pb2)
+    modules = (admin_pb2, bank_pb2, document_pb2, feedback_pb2, memory_pb2, operation_pb2)
     methods = [
         method.name
         for module in modules

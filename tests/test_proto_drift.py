@@ -26,9 +26,16 @@ def test_generated_code_is_up_to_date(tmp_path: Path) -> None:
 
 def test_the_contract_can_grow() -> None:
     """Enums begin with an unspecified zero, and lists have page tokens: AIP-126 and AIP-158."""
-    from memsvc_proto.v1 import admin_pb2, bank_pb2, document_pb2, memory_pb2, operation_pb2
+    from memsvc_proto.v1 import (
+        admin_pb2,
+        bank_pb2,
+        document_pb2,
+        feedback_pb2,
+        memory_pb2,
+        operation_pb2,
+    )
 
-    for module in (admin_pb2, bank_pb2, document_pb2, memory_pb2, operation_pb2):
+    for module in (admin_pb2, bank_pb2, document_pb2, feedback_pb2, memory_pb2, operation_pb2):
         file = module.DESCRIPTOR
         nested = [one for m in file.message_types_by_name.values() for one in m.enum_types]
         for enum in [*file.enum_types_by_name.values(), *nested]:

@@ -67,6 +67,7 @@ from memsvc_client.resources import (
     BankEstimate,
     CompactReport,
     Document,
+    Feedback,
     Identity,
     IngestBatch,
     IngestResult,
@@ -76,6 +77,7 @@ from memsvc_client.resources import (
     ServerInfo,
     ServingState,
     UpdateResult,
+    Verdict,
     VerifyReport,
 )
 
@@ -113,6 +115,7 @@ __all__ = [
     "Done",
     "Event",
     "FailedPrecondition",
+    "Feedback",
     "FieldViolation",
     "Hit",
     "Hop",
@@ -142,5 +145,6 @@ __all__ = [
     "Unimplemented",
     "UpdateResult",
     "Usage",
+    "Verdict",
     "VerifyReport",
 ]

@@ -1,4 +1,5 @@
-"""Resource names: `banks/{bank}`, `banks/{bank}/documents/{document}`, `operations/{operation}`.
+"""Resource names: `banks/{bank}`, `banks/{bank}/documents/{document}`, `operations/{operation}`,
+`banks/{bank}/feedback/{feedback}`.
 
 Every verb of the SDK takes an id or a full name. Knows the shape of names only; which characters an
 id may hold is the server's to judge.
@@ -16,12 +17,7 @@ def bank_name(bank: str) -> str:
 
 def document_name(bank: str, document: str) -> str:
     """An id in `bank`, or a full name within it. Raises InvalidArgument on another bank's name."""
-    parent = bank_name(bank)
-    if document.startswith("banks/"):
-        if not document.startswith(f"{parent}/documents/"):
-            raise InvalidArgument.of_field("document", f"{document!r} is not in {parent}")
-        document = document.removeprefix(f"{parent}/documents/")
-    return f"{parent}/documents/{_id(document, 'document')}"
+    return _within(bank, "documents", document, "document")
 
 
 def operation_name(operation: str) -> str:
@@ -29,9 +25,23 @@ def operation_name(operation: str) -> str:
     return f"operations/{_id(operation.removeprefix('operations/'), 'operation')}"
 
 
+def feedback_name(bank: str, feedback: str) -> str:
+    """An id in `bank`, or a full name within it. Raises InvalidArgument on another bank's name."""
+    return _within(bank, "feedback", feedback, "feedback")
+
+
 def last_id(name: str) -> str:
     """The last part of a resource name."""
     return name.rsplit("/", 1)[-1]
+
+
+def _within(bank: str, collection: str, name: str, field: str) -> str:
+    parent = bank_name(bank)
+    if name.startswith("banks/"):
+        if not name.startswith(f"{parent}/{collection}/"):
+            raise InvalidArgument.of_field(field, f"{name!r} is not in {parent}")
+        name = name.removeprefix(f"{parent}/{collection}/")
+    return f"{parent}/{collection}/{_id(name, field)}"
 
 
 def _id(text: str, field: str) -> str:

@@ -17,6 +17,7 @@ from memsvc_client.names import last_id
 Scalar = str | int | float | bool
 DocumentState = Literal["PENDING", "READY", "FAILED"]
 OperationKind = Literal["ENCODE", "COMPACT", "REENCODE"]
+Verdict = Literal["", "RIGHT", "WRONG"]
 OperationState = Literal["PENDING", "RUNNING", "DONE", "FAILED", "CANCELLED"]
 ServingState = Literal[
     "SERVING_STATE_UNSPECIFIED",
@@ -173,6 +174,25 @@ class Operation:
     def ended(self) -> bool:
         """Whether it is DONE, FAILED or CANCELLED."""
         return self.state in ("DONE", "FAILED", "CANCELLED")
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What somebody said of a question: names of documents that it needed and of those of no use,
+    whether the answer was right ("": not said), and the right one ("": not told)."""
+
+    name: str
+    question: str
+    relevant: tuple[str, ...]
+    irrelevant: tuple[str, ...]
+    verdict: Verdict
+    answer: str
+    create_time: datetime | None
+
+    @property
+    def id(self) -> str:
+        """The last part of the name."""
+        return last_id(self.name)
 
 
 @dataclass(frozen=True)

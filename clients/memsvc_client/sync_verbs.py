@@ -6,19 +6,26 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
-from memsvc_client import compare_calls, memory_calls
+from memsvc_client import compare_calls, feedback_calls, memory_calls
 from memsvc_client.comparing import CompareEvent, CompareQuestion, CompareSettings, ReportBuilder
 from memsvc_client.errors import DeadlineExceeded
 from memsvc_client.events import Answer, AnswerBuilder, AskOptions, Context, Event, Recall
 from memsvc_client.names import last_id
 from memsvc_client.pagers import Pager
-from memsvc_client.resources import HealthStatus, Operation, OperationState, ServerInfo
+from memsvc_client.resources import (
+    Feedback,
+    HealthStatus,
+    Operation,
+    OperationState,
+    ServerInfo,
+    Verdict,
+)
 from memsvc_client.sync_transport import SyncTransport
 from memsvc_client.transport import COMPARE_TIMEOUT, WAIT_GRACE, WAIT_SLICE, WATCH_SLICE
 
 
 class MemoryVerbs(SyncTransport):
-    """MemoryService, OperationService, AdminService and health."""
+    """MemoryService, FeedbackService, OperationService, AdminService and health."""
 
     def recall(
         self,
@@ -115,6 +122,38 @@ class MemoryVerbs(SyncTransport):
             if on_event is not None:
                 on_event(event)
         return builder.report(title)
+
+    def record_feedback(
+        self,
+        bank: str,
+        question: str,
+        *,
+        relevant: Iterable[str] = (),
+        irrelevant: Iterable[str] = (),
+        verdict: Verdict = "",
+        answer: str = "",
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Feedback:
+        """Keep which documents a question needed, and whether its answer was right (`answer`: the
+        right one). Raises InvalidArgument, NotFound."""
+        call = feedback_calls.record_feedback(
+            bank, question, relevant, irrelevant, verdict, answer, request_id
+        )
+        return self._run(call, timeout)
+
+    def list_feedback(
+        self, bank: str, *, page_size: int = 0, page_token: str = "", timeout: float | None = None
+    ) -> Pager[Feedback]:
+        """The feedback of a bank, oldest first. Raises NotFound on reading."""
+        return Pager(
+            lambda token: self._run(feedback_calls.list_feedback(bank, page_size, token), timeout),
+            page_token,
+        )
+
+    def delete_feedback(self, bank: str, feedback: str, *, timeout: float | None = None) -> None:
+        """Forget one feedback. Raises NotFound."""
+        self._run(feedback_calls.delete_feedback(bank, feedback), timeout)
 
     def get_operation(self, operation: str, *, timeout: float | None = None) -> Operation:
         """One operation as it stands. Raises NotFound."""

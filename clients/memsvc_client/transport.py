@@ -40,6 +40,7 @@ _REPEATABLE = {
         "UpdateDocument",
         "DeleteDocument",
     ],
+    "FeedbackService": ["RecordFeedback", "ListFeedback"],
     "MemoryService": ["Recall", "Ask", "BuildContext", "Compare"],
     "OperationService": ["GetOperation", "ListOperations", "WaitOperation"],
     "AdminService": ["GetServerInfo"],

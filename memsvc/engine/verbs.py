@@ -21,8 +21,10 @@ from memsvc_storage import (
     CompactReport,
     Document,
     DocumentChanges,
+    Feedback,
     Idempotency,
     NewDocument,
+    NewFeedback,
     Operation,
     OperationState,
     Page,
@@ -39,7 +41,7 @@ T = TypeVar("T")
 
 
 class StoreVerbs:
-    """Banks, documents and operations."""
+    """Banks, documents, feedback and operations."""
 
     def __init__(
         self, store: Store, banks: Banks, io: Executor, on_write: Callable[[str], None]
@@ -199,6 +201,20 @@ class StoreVerbs:
     async def prune(self, before: datetime) -> int:
         """Forget request ids used, and operations finished, before a time; how many."""
         return await self._in_thread(lambda: self._store.prune(before))
+
+    # ---- feedback
+    async def record_feedback(
+        self, bank: str, new: NewFeedback, idempotency: Idempotency | None = None
+    ) -> Feedback:
+        return await self._in_thread(lambda: self._store.record_feedback(bank, new, idempotency))
+
+    async def list_feedback(
+        self, bank: str, limit: int, after_key: str | None = None
+    ) -> Page[Feedback]:
+        return await self._in_thread(lambda: self._store.list_feedback(bank, limit, after_key))
+
+    async def delete_feedback(self, bank: str, feedback_id: str) -> None:
+        await self._in_thread(lambda: self._store.delete_feedback(bank, feedback_id))
 
     # ---- operations
     async def get_operation(self, operation_id: str) -> Operation:

@@ -24,6 +24,8 @@ from memsvc_proto.v1 import (
     bank_pb2_grpc,
     document_pb2,
     document_pb2_grpc,
+    feedback_pb2,
+    feedback_pb2_grpc,
     memory_pb2,
     memory_pb2_grpc,
     operation_pb2,
@@ -34,6 +36,7 @@ from memsvc.server import pipeline
 from memsvc.server.admin import AdminServicer
 from memsvc.server.banks import BankServicer
 from memsvc.server.documents import DocumentServicer
+from memsvc.server.feedback import FeedbackServicer
 from memsvc.server.memory import MemoryServicer
 from memsvc.server.operations import OperationServicer
 from memsvc.server.services import Services
@@ -47,6 +50,7 @@ _FILES: tuple[FileDescriptor, ...] = (
     admin_pb2.DESCRIPTOR,
     bank_pb2.DESCRIPTOR,
     document_pb2.DESCRIPTOR,
+    feedback_pb2.DESCRIPTOR,
     memory_pb2.DESCRIPTOR,
     operation_pb2.DESCRIPTOR,
 )
@@ -57,6 +61,7 @@ _SERVICERS: Sequence[tuple[Callable[..., None], Callable[[Services], object]]] =
     (admin_pb2_grpc.add_AdminServiceServicer_to_server, AdminServicer),
     (bank_pb2_grpc.add_BankServiceServicer_to_server, BankServicer),
     (document_pb2_grpc.add_DocumentServiceServicer_to_server, DocumentServicer),
+    (feedback_pb2_grpc.add_FeedbackServiceServicer_to_server, FeedbackServicer),
     (memory_pb2_grpc.add_MemoryServiceServicer_to_server, MemoryServicer),
     (operation_pb2_grpc.add_OperationServiceServicer_to_server, OperationServicer),
 )

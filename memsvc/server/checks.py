@@ -43,6 +43,7 @@ DEFAULT_PAGE_SIZE = 50
 MAX_BATCH_DOCUMENTS = 1000
 MAX_STREAM_DOCUMENTS = 10_000
 MAX_COMPARE_QUESTIONS = 10_000
+MAX_FEEDBACK_DOCUMENTS = 256
 
 LIMITS = {
     "a document's text": f"1 to {MAX_TEXT_BYTES:,} bytes of UTF-8, not only white space",
@@ -66,6 +67,8 @@ LIMITS = {
     "`AddDocuments.documents`": f"1 to {MAX_BATCH_DOCUMENTS:,}",
     "documents of one IngestDocuments stream": f"{MAX_STREAM_DOCUMENTS:,}",
     "`Compare.questions`": f"1 to {MAX_COMPARE_QUESTIONS:,}",
+    "documents that a feedback calls relevant, or irrelevant": f"{MAX_FEEDBACK_DOCUMENTS:,}",
+    "the answer in a feedback": f"{MAX_QUESTION_CHARACTERS:,} characters",
 }
 """What the limits are, for docs/errors.md."""
 

@@ -1,4 +1,5 @@
-"""Resource names: `banks/{bank}`, `banks/{bank}/documents/{document}`, `operations/{operation}`.
+"""Resource names: `banks/{bank}`, `banks/{bank}/documents/{document}`, `operations/{operation}`,
+`banks/{bank}/feedback/{feedback}`.
 
 Knows their grammar only, not whether the resource is there.
 """
@@ -12,6 +13,7 @@ from memsvc.errors import invalid
 BANK_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 DOCUMENT_ID = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
 OPERATION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+FEEDBACK_ID = OPERATION_ID
 
 
 def bank_name(bank: str) -> str:
@@ -27,6 +29,11 @@ def document_name(bank: str, document: str) -> str:
 def operation_name(operation: str) -> str:
     """`operations/{operation}`."""
     return f"operations/{operation}"
+
+
+def feedback_name(bank: str, feedback: str) -> str:
+    """`banks/{bank}/feedback/{feedback}`."""
+    return f"banks/{bank}/feedback/{feedback}"
 
 
 def bank_id(field: str, value: str) -> str:
@@ -59,6 +66,16 @@ def parse_document(field: str, name: str) -> tuple[str, str]:
         ) and DOCUMENT_ID.fullmatch(document):
             return bank, document
     raise invalid(field, "not a name of the form banks/{bank}/documents/{document}")
+
+
+def parse_feedback(field: str, name: str) -> tuple[str, str]:
+    """Bank and feedback of `banks/{bank}/feedback/{feedback}`. Raises ApiError naming `field`."""
+    match name.split("/"):
+        case ["banks", bank, "feedback", feedback] if BANK_ID.fullmatch(
+            bank
+        ) and FEEDBACK_ID.fullmatch(feedback):
+            return bank, feedback
+    raise invalid(field, "not a name of the form banks/{bank}/feedback/{feedback}")
 
 
 def parse_operation(field: str, name: str) -> str:

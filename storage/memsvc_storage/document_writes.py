@@ -29,6 +29,7 @@ from memsvc_storage.errors import (
     DocumentNotFound,
     QuotaExceeded,
 )
+from memsvc_storage.feedback import forget_feedback
 from memsvc_storage.ids import new_etag
 from memsvc_storage.models import BankRow, DocumentRow, NextBlock, StoredBlock, TextRow
 from memsvc_storage.operations import begin, settle, to_operation
@@ -204,6 +205,7 @@ def drop_block(session: Session, row: DocumentRow) -> None:
 
 def _delete(session: Session, row: DocumentRow) -> None:
     drop_block(session, row)
+    forget_feedback(session, row.row_id)
     session.flush()
     session.execute(
         update(BankRow)

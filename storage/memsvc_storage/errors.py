@@ -64,6 +64,24 @@ class DocumentExists(StorageError):
         self.document_id = document_id
 
 
+class FeedbackNotFound(StorageError):
+    """No feedback has this id in the bank."""
+
+    def __init__(self, bank: str, feedback_id: str) -> None:
+        super().__init__(f"feedback {feedback_id!r} does not exist in bank {bank!r}")
+        self.bank = bank
+        self.feedback_id = feedback_id
+
+
+class InvalidFeedback(StorageError, ValueError):
+    """A feedback says nothing that can be kept, or contradicts itself in `field`."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
 class InvalidDocument(StorageError, ValueError):
     """A field cannot be stored (not UTF-8, a NUL character, a naive time, no scalar)."""
 

@@ -3,7 +3,8 @@
 Texts stand in a table of their own: a change of state then rewrites a short row, and scans over
 facts read dense pages. A document without a row in `blocks` has no block: dropping the row is
 the tombstone, and a segment's dead rows are those that no block names. `next_blocks` are what
-another model makes of documents while the blocks of the former go on serving.
+another model makes of documents while the blocks of the former go on serving. Feedback names
+documents by row, so that what it says of one is gone with it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     DateTime,
     Dialect,
     ForeignKey,
@@ -173,6 +175,42 @@ class NextBlock(_BlockColumns, Base):
 
 
 BlockTable = type[StoredBlock] | type[NextBlock]
+
+
+class FeedbackRow(Base):
+    """What somebody said of a question: of the documents found (`feedback_documents`), and of the
+    answer. `verdict`: RIGHT, WRONG or "" (not said); `answer`: the right one, "" if not told."""
+
+    __tablename__ = "feedback"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    bank_id: Mapped[int] = mapped_column(ForeignKey("banks.id", ondelete="CASCADE"))
+    feedback_id: Mapped[str] = mapped_column(Name, unique=True)
+    question: Mapped[str] = mapped_column(Text)
+    verdict: Mapped[str] = mapped_column(String(16))
+    answer: Mapped[str] = mapped_column(Text)
+    create_time: Mapped[datetime] = mapped_column(UtcTime)
+
+    __table_args__ = (
+        Index("ix_feedback_bank", "bank_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class FeedbackDocument(Base):
+    """A document that a feedback calls relevant, or not."""
+
+    __tablename__ = "feedback_documents"
+
+    id: Mapped[int] = mapped_column(
+        ForeignKey("feedback.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    row_id: Mapped[int] = mapped_column(
+        ForeignKey("documents.row_id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    relevant: Mapped[bool] = mapped_column(Boolean)
+
+    __table_args__ = (Index("ix_feedback_documents_row", "row_id"),)
 
 
 class OperationRow(Base):

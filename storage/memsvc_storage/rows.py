@@ -21,6 +21,7 @@ Scalar: TypeAlias = str | int | float | bool
 Metadata: TypeAlias = dict[str, Scalar]
 DocumentState: TypeAlias = Literal["PENDING", "READY", "FAILED"]
 OperationKind: TypeAlias = Literal["ENCODE", "COMPACT", "REENCODE"]
+Verdict: TypeAlias = Literal["", "RIGHT", "WRONG"]
 OperationState: TypeAlias = Literal["PENDING", "RUNNING", "DONE", "FAILED", "CANCELLED"]
 Encoded: TypeAlias = tuple[int, int, Mapping[str, NDArray[Any]], int]
 """(row_id, revision, tensors with one row per chunk, tokens)."""
@@ -102,6 +103,27 @@ class DocumentChanges:
     metadata: Mapping[str, Scalar] | Unset = UNSET
     event_time: datetime | Unset | None = UNSET
     expire_time: datetime | Unset | None = UNSET
+
+
+@dataclass(frozen=True)
+class NewFeedback:
+    """What somebody says of a question: ids of documents that it needed, or that were found and
+    of no use; whether the answer was right, and the right one where it is known."""
+
+    question: str
+    relevant: tuple[str, ...] = ()
+    irrelevant: tuple[str, ...] = ()
+    verdict: Verdict = ""
+    answer: str = ""
+
+
+@dataclass(frozen=True)
+class Feedback(NewFeedback):
+    """Feedback as it is kept. Documents deleted since are not named any more."""
+
+    bank: str = ""
+    feedback_id: str = ""
+    create_time: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Knows how the groups of verbs come together, how a directory is opened and locked. The verbs:
 `banks`, `document_reads`, `document_writes`, `block_reads`, `block_writes`, `inspection`,
-`compaction`, `reencoding`, `operations`.
+`compaction`, `reencoding`, `operations`, `feedback`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from memsvc_storage.database import Database
 from memsvc_storage.document_reads import DocumentReads
 from memsvc_storage.document_writes import DocumentWrites
 from memsvc_storage.errors import StoreLocked
+from memsvc_storage.feedback import FeedbackVerbs
 from memsvc_storage.operations import OperationVerbs
 from memsvc_storage.recovery import recover
 from memsvc_storage.reencoding import ReencodingVerbs
@@ -25,7 +26,13 @@ LOCK_NAME = "lock"
 
 
 class Store(
-    BankVerbs, DocumentReads, DocumentWrites, CompactionVerbs, ReencodingVerbs, OperationVerbs
+    BankVerbs,
+    DocumentReads,
+    DocumentWrites,
+    CompactionVerbs,
+    ReencodingVerbs,
+    OperationVerbs,
+    FeedbackVerbs,
 ):
     """Synchronous and thread-safe: reads run side by side, writes one after the other. A write
     is durable when its verb returns; every verb raises StorageError once the store is closed."""

@@ -9,13 +9,13 @@ from typing import Annotated, cast
 import typer
 from rich.markup import escape
 
-from memsvc_client.cli import banks, compare, docs, exits, operations, questions
+from memsvc_client.cli import banks, compare, docs, exits, feedback, operations, questions
 from memsvc_client.cli.output import Output
 from memsvc_client.cli.session import Defaults
 from memsvc_client.transport import DEFAULT_TARGET, DEFAULT_TIMEOUT
 
 ENTRY_POINTS = "memsvc.commands"
-_OWN_COMMANDS = ("bank", "doc", "recall", "ask", "context", "compare", "report", "op")
+_OWN_COMMANDS = ("bank", "doc", "recall", "ask", "context", "compare", "report", "op", "feedback")
 SERVER_COMMANDS = ("serve", "doctor", "bench", "model")
 # Click's own class for wrong arguments; which module holds it differs between typer's versions.
 _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
@@ -57,6 +57,7 @@ def build(*, with_server: bool) -> typer.Typer:
     app.command("compare")(compare.compare)
     app.command("report")(compare.report)
     app.add_typer(operations.app, name="op")
+    app.add_typer(feedback.app, name="feedback")
     if with_server:
         _join(app)
     return app

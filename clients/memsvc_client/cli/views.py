@@ -12,7 +12,7 @@ from rich.text import Text
 from memsvc_client.cli.output import clean, one_line
 from memsvc_client.events import Citation, Hit, Hop, Usage
 from memsvc_client.names import last_id
-from memsvc_client.resources import Bank, BankEstimate, Document, Identity, Operation
+from memsvc_client.resources import Bank, BankEstimate, Document, Feedback, Identity, Operation
 
 _STATE_STYLES = {
     "READY": "green",
@@ -183,6 +183,21 @@ def document(one: Document) -> Table:
             ("updated", moment(one.update_time)),
         ]
     )
+
+
+def feedback(rows: Iterable[Feedback]) -> Table:
+    made = table("feedback", "question", "relevant", "irrelevant", "answer", "given (UTC)")
+    for one in rows:
+        verdict = one.verdict.lower() + (": " if one.verdict and one.answer else "")
+        made.add_row(
+            one.id,
+            Text(one_line(one.question, _QUOTE)),
+            ", ".join(last_id(name) for name in one.relevant),
+            ", ".join(last_id(name) for name in one.irrelevant),
+            Text(one_line(f"{verdict}{one.answer}", _TITLE)),
+            moment(one.create_time),
+        )
+    return made
 
 
 def operations(rows: Iterable[Operation]) -> Table:
