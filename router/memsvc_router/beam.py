@@ -92,7 +92,7 @@ class BeamGatherer:
         """See `Gatherer`."""
         yield from ()
         readings = self._read(self._choose())
-        self._unsure = [r for r in readings if r.found < _FOUND_LOGIT]
+        self._unsure = [r for r in readings if r.complete < _FOUND_LOGIT]
         self._settled = len(self._unsure) < len(readings)
         return list(dict.fromkeys(r.path.handles[-1] for r in readings))
 

@@ -10,26 +10,33 @@ MODEL_TYPE = "memsvc-small"
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """Shape of the memory layers on top of a pretrained encoder.
+    """Shape of two towers on one pretrained encoder.
 
-    A document longer than `part_tokens` is encoded in parts (each begins with its title), which
-    stay one document. `router_layers` names the backbone states that feed the routing keys:
-    0 is the embedding layer (lexical signal), the last is the final state (meaning).
+    Documents are read by the encoder as it is; questions and texts by a tuned copy that shares
+    its lowest `shared_layers`. A document longer than `part_tokens` is encoded in parts (each
+    begins with its title), which stay one document. Router layer 0 is the final state (meaning);
+    `lexical_layers` more, `router_width` wide each, hold the words of a chunk's part.
     """
 
     backbone: dict[str, Any]
     pool_size: int = 64
     part_tokens: int = 256
     path_tokens: int = 480
-    router_layers: tuple[int, ...] = (0, 6)
+    shared_layers: int = 2
     router_width: int = 384
+    lexical_layers: int = 3
     memory_layers: int = 1
     heads: int = 6
     key_value_heads: int = 2
     head_width: int = 64
     slots: int = 32
-    template: str = "bert-pair-v1"
+    template: str = "bert-pair-v2"
     min_confidence: float = 0.12
+
+    @property
+    def router_layers(self) -> tuple[int, ...]:
+        """The backbone state that feeds each router layer: the final one, then the embeddings."""
+        return (int(self.backbone["num_hidden_layers"]), *([0] * self.lexical_layers))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -47,5 +54,4 @@ class MemoryConfig:
             raise ValueError(f"unknown fields in the model's config: {sorted(unknown)}")
         if "backbone" not in body:
             raise ValueError("backbone: missing in the model's config")
-        body["router_layers"] = tuple(body.get("router_layers", (0, 6)))
         return cls(**body)

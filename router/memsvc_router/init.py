@@ -1,19 +1,19 @@
-"""A fresh memory model on a pretrained encoder: routing starts at parity with its embedding.
+"""A fresh memory model on a pretrained encoder: routing starts as its embedding plus BM25.
 
-The final-state router starts as the identity; the lexical one as a whitening of the word vectors,
-weighted by inverse document frequency. Knows nothing of training.
+Knows nothing of training.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import BertModel
 
+from memsvc_router.checkpoint import as_stored
 from memsvc_router.config import MemoryConfig
 from memsvc_router.network import MemoryNetwork
 from memsvc_router.texts import CLS, SEP
@@ -25,32 +25,28 @@ _KEPT = (
 )
 
 
-def fresh_network(base: Path, documents: Iterable[list[int]]) -> MemoryNetwork:
-    """Build a network on the encoder in `base`; `documents` (token ids) give word frequencies.
+def fresh_network(base: Path, documents: Iterable[list[int]], **shape: Any) -> MemoryNetwork:
+    """Build a network on the encoder in `base`; `documents` (token ids) give word frequencies,
+    `shape` fields of `MemoryConfig`.
 
     Raises OSError if `base` holds no readable encoder.
     """
     encoder = BertModel.from_pretrained(base, add_pooling_layer=False, dtype=torch.float32)
-    shape = encoder.config.to_dict()
-    config = MemoryConfig(
-        backbone={name: shape[name] for name in _KEPT},
-        router_layers=(0, shape["num_hidden_layers"]),
-        router_width=shape["hidden_size"],
-    )
-    network = MemoryNetwork(config)
-    network.encoder.load_state_dict(encoder.state_dict(), strict=False)
-    frequency, total = document_frequency(documents, shape["vocab_size"])
-    idf = torch.log((total - frequency + 0.5) / (frequency + 0.5) + 1).clamp_min(1e-3)
-    idf[[0, CLS, SEP]] = 1e-3
-    words = network.encoder.embeddings.word_embeddings.weight.detach()
+    body = encoder.config.to_dict()
+    backbone = {name: body[name] for name in _KEPT}
+    shape = {"router_width": body["hidden_size"]} | shape
+    network = MemoryNetwork(MemoryConfig(backbone=backbone, **shape))
+    weights = encoder.state_dict()
+    network.reader.load_state_dict(weights, strict=False)
+    network.encoder.load_state_dict(weights, strict=False)
     with torch.no_grad():
-        network.router.token_weight.weight.copy_(torch.log(torch.expm1(idf)).unsqueeze(1))
-        for side in (network.router.key, network.router.query):
-            lexical, final = side[0].weight, side[-1].weight
-            assert isinstance(lexical, Tensor)
-            assert isinstance(final, Tensor)
-            lexical.copy_(whitening(words, frequency))
-            final.copy_(torch.eye(*final.shape))
+        frequency, total = document_frequency(documents, body["vocab_size"])
+        idf = torch.log((total - frequency + 0.5) / (frequency + 0.5) + 1)
+        idf[[0, CLS, SEP]] = 0
+        network.router.word_weight.weight.copy_(idf.unsqueeze(1))
+        network.router.query.weight.copy_(torch.eye(*network.router.query.weight.shape))
+        words = network.encoder.embeddings.word_embeddings.weight
+        words.copy_(as_stored(words))  # what trains is what will be served
     return network
 
 
@@ -61,14 +57,3 @@ def document_frequency(documents: Iterable[list[int]], vocabulary: int) -> tuple
         counts[torch.tensor(sorted(set(ids)), dtype=torch.long)] += 1
         total += 1
     return counts, max(total, 1)
-
-
-def whitening(words: Tensor, frequency: Tensor, floor: float = 0.05) -> Tensor:
-    """A map [E, E] that makes common word vectors nearly uncorrelated; weak axes are damped."""
-    weight = frequency.clamp(max=math.sqrt(float(frequency.max()) + 1) * 20).unsqueeze(1)
-    second = (words * weight).T @ words / weight.sum().clamp_min(1)
-    values, axes = torch.linalg.eigh(second)
-    spread = values.clamp_min(0).sqrt()
-    scale: Tensor = spread.max() / (spread + floor * spread.max())
-    white: Tensor = scale.unsqueeze(1) * axes.T
-    return white

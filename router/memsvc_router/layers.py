@@ -7,49 +7,76 @@ heads, G key/value heads, D head width, E hidden size, R routing width, L router
 from __future__ import annotations
 
 import torch
-from memsvc_kernels import attend
+from memsvc_kernels import attend, chunk_mean
 from torch import Tensor, nn
 
 from memsvc_router.config import MemoryConfig
+from memsvc_router.lexical import HIGHEST, codes, frequencies, superpose
 
 
 class Router(nn.Module):
-    """Routing keys and queries from several backbone states (MSA §1-2).
+    """Routing keys and queries (MSA §1-2): meaning, and the exact words (MODEL.md, fact 4).
 
-    Layer 0 sees static word embeddings times a learned token weight: a lexical signal that plain
-    sentence embeddings lose. Both sides are means over tokens, L2-normalised per router layer.
+    Keys take nothing that is trained: what a question is worth can change while banks stay.
+    A query weighs its own tokens by their context: of a text just read, only the words that lead
+    on (a name to look up next) are to count.
     """
+
+    codes: Tensor
 
     def __init__(self, config: MemoryConfig, hidden: int, vocabulary: int) -> None:
         super().__init__()
-        width = config.router_width
-        self.key = nn.ModuleList(nn.Linear(hidden, width, bias=False) for _ in config.router_layers)
-        self.query = nn.ModuleList(
-            nn.Linear(hidden, width, bias=False) for _ in config.router_layers
-        )
-        self.token_weight = nn.Embedding(vocabulary, 1)
-        self.layer_scale = nn.Parameter(torch.zeros(len(config.router_layers)))
-        self.read_weight = nn.Parameter(torch.full((len(config.router_layers),), -1.0))
+        self.layers, self.width = config.lexical_layers, config.router_width
+        self.word_weight = nn.Embedding(vocabulary, 1)  # idf; 0 for markers
+        self.query = nn.Linear(hidden, self.width, bias=False)
+        self.token_gate = nn.Linear(hidden, 1)
+        self.read_gate = nn.Parameter(torch.tensor(-3.0))
+        self.read_weight = nn.Parameter(torch.tensor(-1.0))
+        self.share = nn.Linear(hidden, 2)
+        for part in (self.token_gate, self.share):
+            nn.init.zeros_(part.weight)
+            nn.init.zeros_(part.bias)
+        table = codes(vocabulary, self.layers * self.width)
+        self.register_buffer("codes", table, persistent=False)
 
-    def states(self, ids: Tensor, embedded: Tensor, final: Tensor) -> list[Tensor]:
-        """The input of each router layer, [.., T, E]: weighted word vectors, then final states."""
-        weight = torch.nn.functional.softplus(self.token_weight(ids))
-        return [embedded * weight, final]
+    def keys(self, pooled: Tensor, words: Tensor) -> Tensor:
+        """pooled [C, E] final states, words [C, (L-1)·R] of each chunk's part -> fp32 [C, L, R]."""
+        meaning = torch.nn.functional.normalize(pooled.float(), dim=-1)
+        return torch.cat((meaning, words.float()), 1).unflatten(1, (-1, self.width))
 
-    def token_shares(self, types: Tensor) -> list[Tensor]:
-        """Weights of query tokens per layer: 1 for the question's, learned for texts read."""
-        read = torch.nn.functional.softplus(self.read_weight)
-        return [torch.where(types == 0, 1.0, w) for w in read]
+    def words(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The words of every part: ids int64 [B, T], mask bool [B, T] -> fp32 [B, (L-1)·R]."""
+        rows, tokens, weights = frequencies(ids, mask & (self._idf(ids) > 0))
+        root = self._idf(tokens).sqrt()
+        return superpose(self.codes, rows, tokens, weights * root, len(ids))
 
-    def project(self, pooled: list[Tensor], side: str) -> Tensor:
-        """Pooled inputs per layer [N, E] -> unit vectors [N, L, R] (fp32)."""
-        maps = self.key if side == "key" else self.query
-        parts = [m(p.to(self.layer_scale.dtype)).float() for m, p in zip(maps, pooled, strict=True)]
-        return torch.nn.functional.normalize(torch.stack(parts, 1), dim=-1)
+    def queries(self, ids: Tensor, mask: Tensor, types: Tensor, final: Tensor) -> Tensor:
+        """Collapsed routing queries fp32 [B, L, R]; a dot with keys is the score. types: 0 for
+        the question's tokens, 1 for those of texts read; final [B, T, E]."""
+        read = torch.nn.functional.softplus(self.read_weight.float())
+        part = torch.where(types == 0, torch.ones_like(read), read) * mask
+        mean = (final.float() * part.unsqueeze(-1)).sum(1) / part.sum(1, keepdim=True)
+        pooled = mean.to(final.dtype)
+        share = 2 * torch.sigmoid(self.share(pooled).float())
+        meaning = torch.nn.functional.normalize(self.query(pooled).float(), dim=-1)
+        words = self._asked(ids, mask, types, final)
+        both = torch.cat((meaning * share[:, :1], words * share[:, 1:]), 1)
+        return both.unflatten(1, (-1, self.width))
 
-    def scale_queries(self, queries: Tensor) -> Tensor:
-        """Weigh the layers of unit queries [N, L, R]; a dot with keys is then the routing score."""
-        return queries * torch.softmax(self.layer_scale.float(), 0).unsqueeze(-1)
+    def _asked(self, ids: Tensor, mask: Tensor, types: Tensor, final: Tensor) -> Tensor:
+        """Words that a question asks for, weighted by context; a repeated one counts once."""
+        gate = self.token_gate(final).squeeze(-1).float() + self.read_gate.float() * types
+        gate = 2 * torch.sigmoid(gate) * mask
+        same = ids.unsqueeze(1) == ids.unsqueeze(2)
+        gate = (same * gate.unsqueeze(1)).amax(2) / same.sum(2)
+        idf = self._idf(ids)
+        scale = HIGHEST * (gate * idf).sum(1, keepdim=True).clamp_min(1e-3)
+        weights = gate * idf.sqrt() / scale
+        rows = torch.arange(len(ids), device=ids.device).unsqueeze(1).expand_as(ids)
+        return superpose(self.codes, rows[mask], ids[mask], weights[mask], len(ids))
+
+    def _idf(self, ids: Tensor) -> Tensor:
+        return self.word_weight(ids).squeeze(-1).float()
 
 
 class MemoryLayer(nn.Module):
@@ -79,7 +106,7 @@ class MemoryLayer(nn.Module):
             nn.init.normal_(table.weight, std=0.02)
 
     def content(self, states: Tensor) -> Tensor:
-        """Keys and values of tokens: [.., E] -> [.., 2, G, D]."""
+        """Keys and values of tokens, or of pooled chunks: [.., E] -> [.., 2, G, D]."""
         normed = self.attention_norm(states)
         return self._by_head(torch.stack((self.key(normed), self.value(normed)), dim=-2))
 
@@ -109,16 +136,22 @@ class MemoryLayer(nn.Module):
 
 
 class PointerHeads(nn.Module):
-    """Where the answer starts and ends, and whether the texts read hold it at all."""
+    """Where the answer starts and ends; does the last text matter; do the texts hold it all."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(hidden)
         self.start_end = nn.Linear(hidden, 2)
-        self.found = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 1))
+        self.judge = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 2))
 
-    def forward(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """states [B, T, E] -> start [B, T], end [B, T], found [B] logits in fp32."""
+    def forward(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """states [B, T, E] -> logits in fp32: start, end [B, T], relevant, complete [B]."""
         normed = self.norm(states)
         start, end = self.start_end(normed).float().unbind(-1)
-        return start, end, self.found(normed[:, 0]).float().squeeze(-1)
+        relevant, complete = self.judge(normed[:, 0]).float().unbind(-1)
+        return start, end, relevant, complete
+
+
+def pool_states(states: Tensor, mask: Tensor, chunk_of_token: Tensor, chunks: int) -> Tensor:
+    """Mean final state of every chunk: states [B, T, E], mask bool [B, T] -> [C, E]."""
+    return chunk_mean(states[mask], chunk_of_token, chunks)

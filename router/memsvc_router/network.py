@@ -1,7 +1,8 @@
-"""The small memory model's network: a pretrained encoder with memory layers on top.
+"""The small memory model's network: two towers of one pretrained encoder, memory layers on top.
 
-The encoder is the transformers library's own, and its attention ours, as in `decoder`. Knows
-tensors, not text. Legend as in `layers`.
+Documents go through the encoder as it was pretrained, so their keys do not depend on training;
+questions and the texts read go through a tuned copy. The encoder is the transformers library's
+own, and its attention ours, as in `decoder`. Knows tensors, not text. Legend as in `layers`.
 """
 
 from __future__ import annotations
@@ -9,22 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from memsvc_kernels import chunk_mean
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from memsvc_router.config import MemoryConfig
 from memsvc_router.decoder.attention import ATTENTION, attach_hook
 from memsvc_router.decoder.passes import WholePass
-from memsvc_router.layers import MemoryLayer, PointerHeads, Router
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """What the pretrained encoder says of a batch: word embeddings and final states [B, T, E]."""
-
-    embedded: Tensor
-    final: Tensor
+from memsvc_router.layers import MemoryLayer, PointerHeads, Router, pool_states
 
 
 @dataclass(frozen=True)
@@ -35,8 +27,19 @@ class Blocks:
     routing: Tensor
 
 
+@dataclass(frozen=True)
+class Pointed:
+    """Logits in fp32: start, end [B, T]; relevant [B]: the last text matters; complete [B]: the
+    texts hold all that the question needs."""
+
+    start: Tensor
+    end: Tensor
+    relevant: Tensor
+    complete: Tensor
+
+
 class MemoryNetwork(nn.Module):
-    """Encoder, router, memory layers and pointers in one module."""
+    """Encoder, reader, router, memory layers and pointers in one module."""
 
     def __init__(self, config: MemoryConfig) -> None:
         super().__init__()
@@ -44,9 +47,14 @@ class MemoryNetwork(nn.Module):
         bert = BertConfig(
             **config.backbone, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
         )
-        self.encoder = BertModel(bert, add_pooling_layer=False)
-        self.encoder.set_attn_implementation(ATTENTION)
-        self._hook = attach_hook(self.encoder)
+        self.encoder, self.reader = (BertModel(bert, add_pooling_layer=False) for _ in range(2))
+        self._hooks = []
+        for tower in (self.encoder, self.reader):
+            tower.set_attn_implementation(ATTENTION)
+            self._hooks.append(attach_hook(tower))
+        self.reader.embeddings = self.encoder.embeddings
+        for at in range(config.shared_layers):
+            self.reader.encoder.layer[at] = self.encoder.encoder.layer[at]
         hidden, vocabulary = bert.hidden_size, bert.vocab_size
         self.router = Router(config, hidden, vocabulary)
         self.memory = nn.ModuleList(
@@ -54,55 +62,70 @@ class MemoryNetwork(nn.Module):
         )
         self.pointer = PointerHeads(hidden)
 
-    def read(self, ids: Tensor, mask: Tensor, types: Tensor | None = None) -> Backbone:
-        """Run the encoder. ids int64 [B, T]; mask bool [B, T]; types int64 [B, T] or None."""
-        with self._hook.during(WholePass(mask)):
-            out = self.encoder(input_ids=ids, token_type_ids=types)
-        return Backbone(self.encoder.embeddings.word_embeddings(ids), out.last_hidden_state)
+    def shared_names(self) -> tuple[str, ...]:
+        """Prefixes of the reader's weights that are the encoder's own."""
+        layers = (f"reader.encoder.layer.{i}." for i in range(self.config.shared_layers))
+        return ("reader.embeddings.", *layers)
+
+    def states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Final states [B, T, E] of document parts. ids int64 [B, T]; mask bool [B, T]."""
+        with self._hooks[0].during(WholePass(mask)):
+            out: Tensor = self.encoder(input_ids=ids).last_hidden_state
+        return out
+
+    def read(self, ids: Tensor, mask: Tensor, types: Tensor) -> Tensor:
+        """Final states [B, T, E] of paths. ids, types int64 [B, T]; mask bool [B, T]."""
+        with self._hooks[1].during(WholePass(mask)):
+            out: Tensor = self.reader(input_ids=ids, token_type_ids=types).last_hidden_state
+        return out
 
     def blocks(self, ids: Tensor, mask: Tensor, chunk_of_token: Tensor, chunks: int) -> Blocks:
         """Encode parts, each alone, and pool them. chunk_of_token covers the tokens in `mask`."""
-        seen = self.read(ids, mask)
-        routing = self._keys(ids, seen, mask, chunk_of_token, chunks)
-        states, content = seen.final, []
-        for at, layer in enumerate(self.memory):
+        pooled = pool_states(self.states(ids, mask), mask, chunk_of_token, chunks)
+        row_of_token = torch.arange(len(ids)).unsqueeze(1).expand_as(ids)[mask]
+        row_of_chunk = row_of_token.new_zeros(chunks).scatter(0, chunk_of_token, row_of_token)
+        words = self.router.words(ids, mask)[row_of_chunk]
+        return Blocks(self.content(pooled), self.router.keys(pooled, words))
+
+    def content(self, pooled: Tensor) -> Tensor:
+        """What memory layers see of chunks: pooled final states [C, E] -> [C, Lm, 2, G, D]."""
+        found = []
+        for layer in self.memory:
             assert isinstance(layer, MemoryLayer)
-            content.append(chunk_mean(layer.content(states)[mask], chunk_of_token, chunks))
-            if at + 1 < len(self.memory):
-                empty = states.new_zeros(len(ids), 0, 2, layer.groups, layer.width)
-                states = layer(states, mask, empty, mask[:, :0])
-        return Blocks(torch.stack(content, dim=1), routing)
+            found.append(layer.content(pooled.to(layer.key.weight.dtype)))
+        return torch.stack(found, dim=1)
 
-    def queries(self, ids: Tensor, mask: Tensor, types: Tensor, seen: Backbone) -> Tensor:
-        """Collapsed routing queries [B, L, R]: a weighted mean over the tokens in `mask`,
-        layer-scaled, so that a dot with routing keys [L, R] is the score. types as in `read`."""
-        rows = torch.arange(len(ids)).unsqueeze(1).expand_as(ids)[mask]
-        states = self.router.states(ids[mask], seen.embedded[mask], seen.final[mask])
-        shares = self.router.token_shares(types[mask])
-        pooled = [
-            chunk_mean(s.float() * w.unsqueeze(1), rows, len(ids))
-            for s, w in zip(states, shares, strict=True)
-        ]
-        return self.router.scale_queries(self.router.project(pooled, "query"))
+    def forward(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        types: Tensor,
+        pooled: Tensor,
+        slots: Tensor,
+        entries: Tensor,
+    ) -> tuple[Tensor, Pointed]:
+        """What training needs of paths in one pass: queries, and where they point with the pooled
+        states [B, M, E] of documents before them (as `content` makes of them)."""
+        final = self.read(ids, mask, types)
+        memory = self.content(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
+        queries = self.queries(ids, mask, types, final)
+        return queries, self.point(final, mask, memory, slots, entries)
 
-    def _keys(
-        self, ids: Tensor, seen: Backbone, mask: Tensor, chunk: Tensor, chunks: int
-    ) -> Tensor:
-        states = self.router.states(ids[mask], seen.embedded[mask], seen.final[mask])
-        return self.router.project([chunk_mean(s, chunk, chunks) for s in states], "key")
+    def queries(self, ids: Tensor, mask: Tensor, types: Tensor, final: Tensor) -> Tensor:
+        """Collapsed routing queries fp32 [B, L, R]; a dot with routing keys [L, R] is the score."""
+        return self.router.queries(ids, mask, types, final)
 
     def point(
-        self, seen: Backbone, mask: Tensor, memory: Tensor, slots: Tensor, entries: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, final: Tensor, mask: Tensor, memory: Tensor, slots: Tensor, entries: Tensor
+    ) -> Pointed:
         """Read through the memory layers and point.
 
-        memory [B, M, Lm, 2, G, D]; slots int64 [B, M]; entries bool [B, M] (True: a real entry).
-        Returns start, end [B, T] and found [B] logits.
+        final [B, T, E]; memory [B, M, Lm, 2, G, D]; slots int64 [B, M]; entries bool [B, M]
+        (True: a real entry).
         """
-        states = seen.final
+        states = final
         for at, layer in enumerate(self.memory):
             assert isinstance(layer, MemoryLayer)
             marked = layer.with_slots(memory[:, :, at].to(states.dtype), slots)
             states = layer(states, mask, marked, entries)
-        start, end, found = self.pointer(states)
-        return start, end, found
+        return Pointed(*self.pointer(states))

@@ -16,17 +16,16 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from memsvc_router.api import DocumentText, MemoryView
-from memsvc_router.network import Backbone, MemoryNetwork
-from memsvc_router.texts import Batch, PathInput, Piece, pad, path_input, tokenize
+from memsvc_router.network import MemoryNetwork
+from memsvc_router.texts import Batch, PathInput, Piece, pad, path_input, tokenize, window_size
 
-_WINDOW = 224  # tokens of one document that are read at a time
 _ANSWER = 32  # longest answer in tokens
 _BATCH_TOKENS = 4096
 
 
 @dataclass(frozen=True)
 class Source:
-    """A document on a path: how it was found, and the tokens of its text that are read."""
+    """A document on a path: how it was found, where its winning chunk stands, and its text."""
 
     handle: int
     score: float
@@ -36,7 +35,6 @@ class Source:
     title: Piece
     text: Piece
     document: DocumentText
-    window: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -60,14 +58,16 @@ class Path:
 class Reading:
     """What one forward says of a path.
 
-    `query`: where to look next [1, L, R]; `span`: (source, first, last character); `found`: logit.
+    `query`: where to look next [1, L, R]; `span`: (source, first, last character); logits:
+    `relevant`: the last text matters to the question; `complete`: the texts hold all it needs.
     """
 
     path: Path
     query: NDArray[np.float32]
     span: tuple[int, int, int] | None
     span_logprob: float
-    found: float
+    relevant: float
+    complete: float
     tokens: int
 
 
@@ -96,19 +96,16 @@ class Reader:
         for i, handle in enumerate(handles):
             spans = view.spans(handle)
             start, end = (int(x) for x in spans[min(max(chunks[i], 0), len(spans) - 1)])
-            window = window_around(pieces[i], start, end)
+            score, chunk = float(scores[i]), int(chunks[i])
             found.append(
-                Source(
-                    handle, float(scores[i]), int(chunks[i]), start, end,
-                    titles[i], pieces[i], texts[i], window,
-                )
-            )  # fmt: skip
+                Source(handle, score, chunk, start, end, titles[i], pieces[i], texts[i])
+            )
         return found
 
     def look(self) -> tuple[NDArray[np.float32], int]:
         """The routing query [1, L, R] of the question alone, and its tokens."""
         row = path_input(self.question, (), self.network.config.path_tokens)
-        query, _ = self._backbone(pad([row.ids], [row.types]))
+        query, _ = self._states(pad([row.ids], [row.types]))
         return query, len(row.ids)
 
     def read(
@@ -124,14 +121,18 @@ class Reader:
         return found
 
     def _row(self, path: Path) -> PathInput:
-        windows = [(s.text, *s.window, s.title) for s in path.sources]
-        return path_input(self.question, windows, self.network.config.path_tokens)
+        most = self.network.config.path_tokens
+        size = window_size(len(path.sources), most)
+        windows = [
+            (s.text, *window_around(s.text, s.start, s.end, size), s.title) for s in path.sources
+        ]
+        return path_input(self.question, windows, most)
 
     @torch.inference_mode()
-    def _backbone(self, batch: Batch) -> tuple[NDArray[np.float32], Backbone]:
-        seen = self.network.read(batch.ids, batch.mask, batch.types)
-        queries = self.network.queries(batch.ids, batch.mask, batch.types, seen)
-        return queries.float().numpy(), seen
+    def _states(self, batch: Batch) -> tuple[NDArray[np.float32], Tensor]:
+        final = self.network.read(batch.ids, batch.mask, batch.types)
+        queries = self.network.queries(batch.ids, batch.mask, batch.types, final)
+        return queries.float().numpy(), final
 
     @torch.inference_mode()
     def _read(
@@ -142,17 +143,15 @@ class Reader:
         seen: Sequence[Sequence[int]],
     ) -> list[Reading]:
         batch = pad([r.ids for r in rows], [r.types for r in rows])
-        queries, backbone = self._backbone(batch)
+        queries, final = self._states(batch)
         memory, slots, entries = self._memory(view, seen)
-        start, end, found = self.network.point(
-            backbone, batch.mask, memory.to(backbone.final.dtype), slots, entries
-        )
+        told = self.network.point(final, batch.mask, memory.to(final.dtype), slots, entries)
         readings = []
         for at, (path, row) in enumerate(zip(paths, rows, strict=True)):
-            span, logprob = best_span(row, start[at], end[at])
-            readings.append(
-                Reading(path, queries[at : at + 1], span, logprob, float(found[at]), len(row.ids))
-            )
+            span, logprob = best_span(row, told.start[at], told.end[at])
+            relevant, complete = float(told.relevant[at]), float(told.complete[at])
+            query, tokens = queries[at : at + 1], len(row.ids)
+            readings.append(Reading(path, query, span, logprob, relevant, complete, tokens))
         return readings
 
     def _memory(
@@ -182,7 +181,7 @@ class Reader:
         return memory, slots, entries
 
 
-def window_around(text: Piece, start: int, end: int, size: int = _WINDOW) -> tuple[int, int]:
+def window_around(text: Piece, start: int, end: int, size: int) -> tuple[int, int]:
     """The `size` tokens around the characters start…end; all tokens of a short text."""
     total = len(text.ids)
     if total <= size:

@@ -148,14 +148,14 @@ def answer_score(reading: Reading) -> float:
     """What decides between paths: is the answer here, how sure is its span, how well routed."""
     if reading.span is None:
         return -math.inf
-    return reading.found + _CHOICE_SPAN * reading.span_logprob + _CHOICE_ROUTE * reading.path.score
+    return reading.complete + _CHOICE_SPAN * reading.span_logprob + _CHOICE_ROUTE * reading.path.score
 
 
 def confidence(reading: Reading) -> float:
     """How sure an answer is, 0…1."""
     if reading.span is None:
         return 0.0
-    sure = reading.found + _SURE_SPAN * reading.span_logprob + _SURE_ROUTE * reading.path.score
+    sure = reading.complete + _SURE_SPAN * reading.span_logprob + _SURE_ROUTE * reading.path.score
     return 1 / (1 + math.exp(_SURE_AT - sure))
 
 

@@ -15,6 +15,8 @@ from torch import Tensor
 
 CLS, SEP = 101, 102
 _TITLE_TOKENS = 24
+_WINDOW = 224  # tokens of one document that are read at a time, at most
+_ASIDE = 48  # of a path, for the question and markers
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ def path_input(
         sources += [(number, a, b) for a, b in text.spans[first:last]] + [nowhere]
     types += [1] * (len(ids) - len(types))
     return PathInput(ids[:limit], types[:limit], sources[:limit])
+
+
+def window_size(texts: int, limit: int) -> int:
+    """Tokens of each text that are read where a path of `limit` tokens holds so many."""
+    return min(_WINDOW, (limit - _ASIDE) // max(texts, 1) - _TITLE_TOKENS // 2)
 
 
 @dataclass(frozen=True)

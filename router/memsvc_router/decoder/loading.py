@@ -159,7 +159,7 @@ def load_network(
     or of another shape."""
     skeleton(backbone)  # refuses what cannot work before gigabytes are read
     stored = {name: one for name, one in shards.tensors.items() if name not in _UNUSED}
-    routers = {name: one for name, one in stored.items() if any(r in name for r in _ROUTER)}
+    routers = {name: one for name, one in stored.items() if is_router(name)}
     rest = {name: one for name, one in stored.items() if name not in routers}
     with _quietly():
         family: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(backbone)]
@@ -173,10 +173,15 @@ def load_network(
             ignore_mismatched_sizes=True,  # so that all are told at once, below
         )
     attach_routers(network, config)
-    wanted = {name: p for name, p in network.named_parameters() if any(r in name for r in _ROUTER)}
+    wanted = {name: p for name, p in network.named_parameters() if is_router(name)}
     _refuse(report, set(wanted) - set(routers), set(routers) - set(wanted))
     _fill(wanted, routers)
     return network  # type: ignore[no-any-return]
+
+
+def is_router(name: str) -> bool:
+    """Whether a parameter of this name is a router's."""
+    return any(part in name for part in _ROUTER)
 
 
 def _fill(wanted: dict[str, nn.Parameter], routers: dict[str, StoredTensor]) -> None:

@@ -82,12 +82,17 @@ class EncodePass:
 
     def attend(self, call: LayerCall) -> Tensor:
         """See `Pass.attend`."""
-        if call.index in self._config.router_layers:
-            pooled = torch.stack([self._pool(call.k), self._pool(call.v)], dim=1)
-            self.content[call.index] = pooled.to(call.k.dtype)
-            keys = self._pool(key_states(self._config, call))
-            self.routing[call.index] = finish_keys(self._config, keys).to(call.k.dtype)
+        self.keep(call)
         return causal(call)
+
+    def keep(self, call: LayerCall) -> None:
+        """Pool what a router layer keeps."""
+        if call.index not in self._config.router_layers:
+            return
+        pooled = torch.stack([self._pool(call.k), self._pool(call.v)], dim=1)
+        self.content[call.index] = pooled.to(call.k.dtype)
+        keys = self._pool(key_states(self._config, call))
+        self.routing[call.index] = finish_keys(self._config, keys).to(call.k.dtype)
 
     def _pool(self, states: Tensor) -> Tensor:
         """[B, G, T, D] -> [C, G, D] in fp32."""

@@ -16,8 +16,13 @@ from memsvc_router.api import MemoryView, Routes, Step
 from memsvc_router.decoder.arrays import to_tensor
 from memsvc_router.decoder.caches import LayerCache, Pair, stack_content
 
-_FIRST_POSITION = 3  # plus k: the query's positions follow those of k documents (MSA §3)
+_FIRST_POSITION = 3  # the query's positions follow those of k documents (MSA §3)
 _ROOM = 512  # local tokens that caches have room for at first
+
+
+def first_position(k: int) -> int:
+    """The position of a question's first token, where `k` documents are routed to."""
+    return _FIRST_POSITION + k
 
 
 class QuestionState:
@@ -34,7 +39,7 @@ class QuestionState:
 
     def positions(self, tokens: int) -> range:
         """Positions of the next tokens."""
-        first = _FIRST_POSITION + self.k + self.length
+        first = first_position(self.k) + self.length
         return range(first, first + tokens)
 
     def content(self, ordinal: int, handles: Sequence[int], like: Tensor) -> Pair:

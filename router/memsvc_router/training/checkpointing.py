@@ -1,0 +1,91 @@
+"""The state of a training run on disk: one file, always whole, that names what it is a state of.
+
+Knows files, tensors and torch's state dicts; not what is trained, nor when it is saved.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+STATE = "state.pt"
+_FORMAT = 1
+
+
+class SaveError(OSError):
+    """What a run must keep could not be written; what was saved before is as it was."""
+
+
+class ResumeError(ValueError):
+    """A state on disk that this run cannot go on from."""
+
+
+def write_state(folder: Path, state: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    """Write `folder/state.pt` beside the last one and rename it over.
+
+    Raises SaveError, and leaves the last one, where it cannot be written (a full disk).
+    """
+    part = folder / f"{STATE}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            torch.save({"format": _FORMAT, "identity": dict(identity), **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(folder / STATE)
+        _sync(folder)
+    except (OSError, RuntimeError) as error:  # torch tells of a full disk in its own way
+        part.unlink(missing_ok=True)
+        raise SaveError(
+            f"{folder / STATE} could not be written: {_reason(error)}. "
+            "The state that was saved before is intact; make room and run the same command again."
+        ) from error
+
+
+def read_state(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The state in `folder` on the CPU, None where there is none.
+
+    Raises ResumeError if it is damaged, or is of another run than `identity`, naming the field.
+    """
+    path = folder / STATE
+    if not path.exists():
+        return None
+    anew = "Give the run another folder, or remove the file to begin anew."
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise ResumeError(
+            f"{path} is no state of a training run, or is damaged: {_reason(error)}. {anew}"
+        ) from None
+    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        raise ResumeError(f"{path} is no state of format {_FORMAT} of a training run. {anew}")
+    _same(path, state["identity"], identity, anew)
+    return state
+
+
+def _same(path: Path, was: Mapping[str, Any], wanted: Mapping[str, Any], anew: str) -> None:
+    for field in sorted({*was, *wanted}):
+        if was.get(field) != wanted.get(field):
+            raise ResumeError(
+                f"{path} is of another run: its {field} is {was.get(field)!r}, "
+                f"this run's {wanted.get(field)!r}. {anew}"
+            )
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -1,0 +1,127 @@
+"""A batch of questions through the decoder, as the engine would serve each (MSA §3), with gradient.
+
+The rows of the batch are given to the network one after another in one row, so that only the
+tokens that are taught get logits; attention takes them apart again. Knows tensors and layers.
+Legend: B questions, T tokens of a row, S segments, H, G heads, D width, C chunks, N documents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from memsvc_router.decoder.attention import LayerCall
+from memsvc_router.decoder.config import MsaConfig
+from memsvc_router.decoder.passes import EncodePass
+from memsvc_router.decoder.state import first_position
+from memsvc_router.training.decoder.packing import attend_visible, lower
+from memsvc_router.training.decoder.routes import Routed, choose, document_scores
+from memsvc_router.training.decoder.samples import PREFIX, UNTAUGHT, Row
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rows of a batch. ids, positions, segment, labels int64 [B, T] (padding: segment of the row's
+    end, no label), routed bool [B, T]; wanted int64 [B, S]: the document to be named (-1: none);
+    last int64 [B]: the segment that is taught; positive, ignored bool [B, N]: for its routing."""
+
+    ids: Tensor
+    positions: Tensor
+    segment: Tensor
+    labels: Tensor
+    routed: Tensor
+    wanted: Tensor
+    last: Tensor
+    positive: Tensor
+    ignored: Tensor
+
+
+def lay_out(rows: list[Row], top_k: int) -> dict[str, Tensor]:
+    """The fields of `Asked` that concern tokens, padded to the longest row."""
+    shape = len(rows), max(len(row.ids) for row in rows)
+    ids, positions = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    segment, labels = torch.zeros(shape, dtype=torch.long), torch.full(shape, UNTAUGHT)
+    routed = torch.zeros(shape, dtype=torch.bool)
+    for at, row in enumerate(rows):
+        size, prefix = len(row.ids), row.segments.count(PREFIX)
+        ids[at, :size] = torch.tensor(row.ids)
+        segment[at] = row.segments[-1]
+        segment[at, :size] = torch.tensor(row.segments)
+        labels[at, :size] = torch.tensor(row.labels)
+        routed[at, :size] = torch.tensor(row.routed)
+        first = first_position(top_k)
+        positions[at, :prefix] = torch.arange(prefix)
+        positions[at, prefix:size] = torch.arange(first, first + size - prefix)
+    return {
+        "ids": ids,
+        "positions": positions,
+        "segment": segment,
+        "labels": labels,
+        "routed": routed,
+        "last": segment[:, -1].clone(),
+    }
+
+
+class AskPass:
+    """Attention of the batch. `scores` [B, S, N] by router layer, once the forward is done."""
+
+    def __init__(
+        self, config: MsaConfig, asked: Asked, encoded: EncodePass, document_of_chunk: Tensor
+    ) -> None:
+        """encoded: a finished pass over the pool's documents; document_of_chunk [C]."""
+        self._config, self._asked, self._encoded = config, asked, encoded
+        self._document_of_chunk = document_of_chunk
+        self._documents = asked.positive.shape[1]
+        self._routed = Routed.of(asked.routed, asked.segment)
+        self._local: dict[int | None, Tensor] = {}
+        self.scores: dict[int, Tensor] = {}
+
+    def attend(self, call: LayerCall) -> Tensor:
+        """See `Pass.attend`."""
+        rows = _taken_apart(call, len(self._asked.ids))
+        keys, values, visible = rows.k, rows.v, self._seen(call.window)
+        if call.index in self._config.router_layers:
+            memory = self._encoded.content[call.index].to(call.k.dtype)  # [C, 2, G, D]
+            both = memory.permute(1, 2, 0, 3).unsqueeze(1).expand(-1, len(keys), -1, -1, -1)
+            keys = torch.cat((both[0], keys), dim=2)
+            values = torch.cat((both[1], values), dim=2)
+            visible = torch.cat((self._memory_seen(call), visible), dim=2)
+        out = attend_visible(rows, keys, values, visible)
+        return out.flatten(0, 1).unsqueeze(0)
+
+    def _memory_seen(self, call: LayerCall) -> Tensor:
+        """Routes a layer: which chunks each token sees, bool [B, T, C]."""
+        scores = document_scores(
+            self._config,
+            call,
+            self._routed,
+            self._encoded.routing[call.index],
+            self._document_of_chunk,
+            self._documents,
+        )
+        self.scores[call.index] = scores
+        chosen = choose(scores, self._asked.wanted, self._config.top_k)
+        by_chunk = chosen[:, :, self._document_of_chunk]  # [B, S, C]
+        segment = self._asked.segment.unsqueeze(2)
+        seen = by_chunk.gather(1, segment.clamp_min(0).expand(-1, -1, by_chunk.shape[2]))
+        return seen & (segment != PREFIX)
+
+    def _seen(self, window: int | None) -> Tensor:
+        """What each token sees of its own row: bool [B, T, T]; the head is seen from afar too."""
+        if window not in self._local:
+            segment = self._asked.segment
+            near = lower(segment.shape[1], window, segment.device)
+            seen = near.expand(len(segment), -1, -1)
+            if window is not None:
+                head = (segment == PREFIX).unsqueeze(1)
+                seen = seen | (head & lower(segment.shape[1], None, segment.device))
+            self._local[window] = seen
+        return self._local[window]
+
+
+def _taken_apart(call: LayerCall, rows: int) -> LayerCall:
+    """A call of one flattened row [1, H, B·T, D] as one of B rows [B, H, T, D]."""
+    q, k, v = (x[0].unflatten(1, (rows, -1)).transpose(0, 1) for x in (call.q, call.k, call.v))
+    return replace(call, q=q, k=k, v=v)

@@ -1,0 +1,120 @@
+"""The decoder as a module that is trained: documents, then questions, then the losses (MSA §5).
+
+Knows the network and its passes; no texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+
+from memsvc_router.decoder.attention import Hook, Pass, attach_hook
+from memsvc_router.decoder.config import MsaConfig
+from memsvc_router.training.decoder.asking import Asked, AskPass
+from memsvc_router.training.decoder.packing import Packed, PackedPass
+from memsvc_router.training.decoder.samples import UNTAUGHT
+from memsvc_router.training.losses import routing_loss
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The documents of a step, and its questions."""
+
+    documents: Packed
+    asked: Asked
+
+    @property
+    def tokens(self) -> int:
+        """Tokens without padding."""
+        return self.documents.tokens + int((self.asked.positions > 0).sum())
+
+
+class DecoderModule(nn.Module):
+    """`loss` = lm_weight · L_LM + aux_weight · L_aux of a batch. Beside the losses it tells the
+    share of taught tokens that were foreseen, and of wanted documents that were routed to first
+    (a mean over the router layers)."""
+
+    def __init__(
+        self, network: PreTrainedModel, config: MsaConfig, weights: tuple[float, float]
+    ) -> None:
+        """weights: of L_LM and of L_aux."""
+        super().__init__()
+        self.network, self.config, self._weights = network, config, weights
+        self.hook = attach_hook(network)
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Losses, scalars fp32."""
+        device = next(self.network.parameters()).device
+        packed, asked = _moved(batch.documents, device), _moved(batch.asked, device)
+        encoded = PackedPass(self.config, packed)
+        self._run(encoded, packed.ids, packed.positions, None)
+        asking = AskPass(self.config, asked, encoded, packed.document_of_chunk)
+        taught = (asked.labels.flatten() != UNTAUGHT).nonzero().squeeze(1)
+        ids, positions = asked.ids.reshape(1, -1), asked.positions.reshape(1, -1)
+        logits = self._run(asking, ids, positions, taught)
+        labels = asked.labels.flatten()[taught]
+        lm = cross_entropy(logits, labels)
+        aux, first = self._routing(asking, asked)
+        loss = self._weights[0] * lm + self._weights[1] * aux
+        foreseen = (logits.detach().argmax(1) == labels).float().mean()
+        return {"loss": loss, "lm": lm, "aux": aux, "foreseen": foreseen, "routed_first": first}
+
+    def _routing(self, asking: AskPass, asked: Asked) -> tuple[Tensor, Tensor]:
+        """L_aux, and the share of positives that score higher than every negative."""
+        at = torch.arange(len(asked.last), device=asked.last.device)
+        losses, first = [], []
+        for scores in asking.scores.values():
+            own = scores[at, asked.last]
+            losses.append(
+                routing_loss(own, asked.positive, asked.ignored, self.config.temperature)
+            )
+            others = own.masked_fill(asked.positive | asked.ignored, float("-inf")).amax(1)
+            won = (own > others.unsqueeze(1)) & asked.positive
+            first.append(won.sum() / asked.positive.sum().clamp_min(1))
+        return torch.stack(losses).mean(), torch.stack(first).mean().detach()
+
+    def _run(self, run: Pass, ids: Tensor, positions: Tensor, wanted: Tensor | None) -> Tensor:
+        """One forward; with `wanted`, logits fp32 [len(wanted), V] of a batch of one row."""
+        call: dict[str, Any] = {
+            "input_ids": ids,
+            "position_ids": positions,
+            "use_cache": False,
+        }
+        with self.hook.during(run):
+            if wanted is None:
+                self.network.base_model(**call)
+                return positions
+            out = self.network(**call, logits_to_keep=wanted)
+        logits: Tensor = out.logits[0].float()
+        return logits
+
+
+def checkpoint_gradients(module: DecoderModule) -> None:
+    """Keep no activations inside layers: they are computed anew, under the pass that ran then."""
+    hook = module.hook
+    module.network.train()
+    module.network.gradient_checkpointing_enable(
+        gradient_checkpointing_kwargs={
+            "use_reentrant": False,
+            "context_fn": lambda: _contexts(hook),
+        }
+    )
+
+
+def _contexts(hook: Hook) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    assert hook.running is not None
+    return nullcontext(), hook.during(hook.running)
+
+
+def _moved[T: (Packed, Asked)](found: T, device: torch.device) -> T:
+    values = {field.name: getattr(found, field.name) for field in fields(found)}
+    return type(found)(
+        **{n: v.to(device) if isinstance(v, Tensor) else v for n, v in values.items()}
+    )

@@ -1,0 +1,125 @@
+"""Documents packed: several share a row, none sees another (MSA §1), all keep their gradient.
+
+Knows token ids and the encoder's pass; no questions.
+Legend: R rows, L tokens of a row, C chunks, N documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from memsvc_kernels import chunk_offsets
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from memsvc_router.decoder.attention import LayerCall
+from memsvc_router.decoder.config import MsaConfig
+from memsvc_router.decoder.passes import EncodePass
+
+_ROW_TOKENS = 1024  # of a row, unless a document needs more
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Documents in rows. ids, positions (within the part), part (its number, -1: padding) int64
+    [R, L]; chunk_of_token [tokens] counts rows from left to right; document_of_chunk [C]."""
+
+    ids: Tensor
+    positions: Tensor
+    part: Tensor
+    chunk_of_token: Tensor
+    document_of_chunk: Tensor
+    documents: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens without padding."""
+        return len(self.chunk_of_token)
+
+    @property
+    def chunks(self) -> int:
+        """All documents' chunks."""
+        return len(self.document_of_chunk)
+
+
+def pack(documents: Sequence[Sequence[Sequence[int]]], pool_size: int) -> Packed:
+    """Documents, each a list of parts that are encoded alone, one after another into rows."""
+    parts = [part for document in documents for part in document]
+    owners = [n for n, document in enumerate(documents) for _ in document]
+    lengths = [len(ids) for ids in parts]
+    limit = max(_ROW_TOKENS, *lengths)
+    rows: list[list[int]] = []
+    used = limit + 1
+    for number, ids in enumerate(parts):
+        if used + len(ids) > limit:
+            rows.append([])
+            used = 0
+        rows[-1].append(number)
+        used += len(ids)
+    width = max(sum(lengths[n] for n in row) for row in rows)
+    shape = len(rows), width
+    ids, positions = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    part = torch.full(shape, -1)
+    for at, row in enumerate(rows):
+        begin = 0
+        for number in row:
+            end = begin + lengths[number]
+            ids[at, begin:end] = torch.tensor(parts[number])
+            positions[at, begin:end] = torch.arange(lengths[number])
+            part[at, begin:end] = number
+            begin = end
+    chunk_of_token, counts = chunk_offsets(lengths, pool_size)
+    owner = torch.tensor(owners).repeat_interleave(torch.tensor(counts))
+    return Packed(ids, positions, part, chunk_of_token, owner, len(documents))
+
+
+class PackedPass(EncodePass):
+    """Encodes packed documents, differentiable; see `EncodePass`."""
+
+    def __init__(self, config: MsaConfig, packed: Packed) -> None:
+        super().__init__(config, packed.part >= 0, packed.chunk_of_token, packed.chunks)
+        self._part = packed.part
+        # Rows of one document need no mask: padding stands behind it.
+        self._alone = bool((packed.part.amax(1) <= packed.part[:, 0]).all())
+
+    def attend(self, call: LayerCall) -> Tensor:
+        """See `Pass.attend`."""
+        if self._alone:
+            return super().attend(call)
+        self.keep(call)
+        return attend_visible(call, call.k, call.v, self._seen(call.window))
+
+    def _seen(self, window: int | None) -> Tensor:
+        """bool [R, L, L]: earlier tokens of the same part."""
+        return (self._part.unsqueeze(2) == self._part.unsqueeze(1)) & lower(
+            self._part.shape[1], window, self._part.device
+        )
+
+
+def lower(tokens: int, window: int | None, device: torch.device) -> Tensor:
+    """bool [tokens, tokens]: oneself and what came before, `window` tokens at most."""
+    at = torch.arange(tokens, device=device)
+    distance = at.unsqueeze(1) - at.unsqueeze(0)
+    seen = distance >= 0
+    return seen if window is None else seen & (distance < window)
+
+
+def attend_visible(call: LayerCall, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
+    """Attention of a batch by a mask: keys, values [B, G, S, D], visible bool [B, T, S] (no row
+    sees nothing) -> [B, T, H, D]."""
+    share = call.q.shape[1] // keys.shape[1]
+    if share > 1:
+        keys, values = (x.repeat_interleave(share, dim=1) for x in (keys, values))
+    mask = visible.unsqueeze(1)
+    if call.softcap is None:
+        out = scaled_dot_product_attention(
+            call.q, keys, values, attn_mask=mask, scale=call.scale
+        )
+        return out.transpose(1, 2)
+    scores = (call.q @ keys.transpose(2, 3)).float() * call.scale / call.softcap
+    scores = (call.softcap * torch.tanh(scores)).masked_fill(~mask, float("-inf"))
+    return (scores.softmax(-1).to(values.dtype) @ values).transpose(1, 2)
+
+
