@@ -20,10 +20,14 @@ from memsvc_storage.errors import (
     OperationNotFound,
     QuotaExceeded,
     RequestConflict,
+    RouterNotFound,
+    RoutersBusy,
+    RoutersDamaged,
     SchemaTooNew,
     StorageError,
     StoreLocked,
 )
+from memsvc_storage.routers import RouterVersion, RouterVersions
 from memsvc_storage.rows import (
     UNSET,
     AddResult,
@@ -88,6 +92,11 @@ __all__ = [
     "Page",
     "QuotaExceeded",
     "RequestConflict",
+    "RouterNotFound",
+    "RouterVersion",
+    "RouterVersions",
+    "RoutersBusy",
+    "RoutersDamaged",
     "Scalar",
     "SchemaTooNew",
     "StorageError",

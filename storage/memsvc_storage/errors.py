@@ -137,6 +137,33 @@ class OperationFinished(StorageError):
         self.state = state
 
 
+class RouterNotFound(StorageError):
+    """No version of the router has this number."""
+
+    def __init__(self, number: int, reason: str = "does not exist") -> None:
+        super().__init__(f"router version {number} {reason}")
+        self.number = number
+
+
+class RoutersBusy(StorageError):
+    """Another process is making a version of the router in this data directory."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"another process is training a router in {folder}; wait until it ends")
+        self.folder = folder
+
+
+class RoutersDamaged(StorageError):
+    """A file about the versions of the router cannot be read."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path}: {reason}; delete the folder of a damaged version, and let `memsvc router "
+            "promote` say anew what serves"
+        )
+        self.path = path
+
+
 class CorruptBlock(StorageError):
     """A document's block does not hold what was written: `row_id` names the document's row."""
 
