@@ -12,6 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_state_dict,
+    set_state_dict,
+)
+from torch.nn.parallel import DistributedDataParallel
 
 STATE = "state.pt"
 _FORMAT = 1
@@ -66,6 +73,62 @@ def read_state(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | No
         raise ResumeError(f"{path} is no state of format {_FORMAT} of a training run. {anew}")
     _same(path, state["identity"], identity, anew)
     return state
+
+
+def collect(module: nn.Module, optimizer: torch.optim.Optimizer, sharded: bool) -> dict[str, Any]:
+    """What training changes: parameters that are trained, buffers, the optimizer's moments.
+
+    sharded: the module is FSDP's; then every rank takes part and the first one gets it all.
+    """
+    if sharded:
+        whole = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+        weights, moments = get_state_dict(module, optimizer, options=whole)
+        return {"module": weights, "optimizer": moments}
+    plain = _unwrapped(module)
+    changing = _changing(plain)
+    weights = {name: value for name, value in plain.state_dict().items() if name in changing}
+    return {"module": weights, "optimizer": optimizer.state_dict()}
+
+
+def restore(
+    module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any], sharded: bool
+) -> None:
+    """Put back what `collect` took. Raises ResumeError, naming it, where a tensor is not as it was.
+
+    What is not in the state is frozen, and stays as the base had it.
+    """
+    plain = _unwrapped(module)
+    wanted = {name: value.shape for name, value in plain.state_dict().items()}
+    for name in sorted(_changing(plain) | state["module"].keys()):
+        if name not in state["module"] or state["module"][name].shape != wanted.get(name):
+            raise ResumeError(f"the state's {name} is not that of the model to train")
+    if sharded:
+        whole = StateDictOptions(full_state_dict=True, strict=False)
+        set_state_dict(
+            module,
+            optimizer,
+            model_state_dict=state["module"],
+            optim_state_dict=state["optimizer"],
+            options=whole,
+        )
+        return
+    plain.load_state_dict(state["module"], strict=False)
+    optimizer.load_state_dict(state["optimizer"])
+
+
+def _changing(module: nn.Module) -> set[str]:
+    trained = {
+        name
+        for name, value in module.named_parameters(remove_duplicate=False)
+        if value.requires_grad
+    }
+    kept = module.state_dict().keys()
+    buffers = {name for name, _ in module.named_buffers(remove_duplicate=False)}
+    return (trained | buffers) & kept
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    return module.module if isinstance(module, DistributedDataParallel) else module
 
 
 def _same(path: Path, was: Mapping[str, Any], wanted: Mapping[str, Any], anew: str) -> None:

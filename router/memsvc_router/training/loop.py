@@ -10,20 +10,25 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, send_to_device, set_seed
 from torch import Tensor, nn
 
-from memsvc_router.training.checkpointing import ResumeError, SaveError, read_state, write_state
-from memsvc_router.training.metrics import ProgressLine, append_row, keep_until, read_rows
-from memsvc_router.training.sharding import collect, restore
+from memsvc_router.training.checkpointing import (
+    SaveError,
+    collect,
+    read_state,
+    restore,
+    write_state,
+)
+from memsvc_router.training.metrics import ProgressLine, append_row, keep_until
 
 B_co = TypeVar("B_co", covariant=True)
 _LOWEST = 0.03  # of the peak rate, at the end
@@ -119,8 +124,9 @@ class Loop:
     ) -> None:
         self.task, self.options, self.folder = task, options, folder
         own = {"seed": options.seed, "bf16": options.bf16, "accumulate": options.accumulate}
-        self.identity = {**(identity or {}), **own}
         self.accelerator = _accelerator(options)
+        self.sharded = self.accelerator.distributed_type == DistributedType.FSDP
+        self.identity = {**(identity or {}), **own, "sharded": self.sharded}
         optimizer = torch.optim.AdamW(task.groups(), weight_decay=0.01)
         self._peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self._module, self._optimizer = self.accelerator.prepare(task.module, optimizer)
@@ -162,39 +168,37 @@ class Loop:
         rate = self._set_rates()
         parts = [self._pass(number) for number in range(self.options.accumulate)]
         names = sorted(parts[0][0])
-        spent = torch.tensor([self._now() - began], device=self.accelerator.device)
-        means = torch.stack([losses[name] for losses, _ in parts for name in names])
-        figures = torch.cat([means.view(len(parts), -1).mean(0), spent.to(means.dtype)])
-        *values, seconds = self.accelerator.reduce(figures, "mean").tolist()
+        means = [sum(float(losses[name]) for losses, _ in parts) / len(parts) for name in names]
+        own = sum(count for _, count in parts)
+        *values, seconds, tokens = self._mean_of_ranks([*means, self._now() - began, own])
         self._losses = dict(zip(names, values, strict=True))
         self.step_number += 1
         self.spent += seconds
         row = {"step": self.step_number, **self._losses, "rate": rate}
         row["seconds"] = round(time.monotonic() - clock, 4)
-        tokens = [count for _, count in parts if count is not None]
-        return row | ({"tokens": sum(tokens)} if tokens else {})
+        whole = round(tokens * self.accelerator.num_processes)
+        return row | ({"tokens": whole} if whole else {})
 
-    def _pass(self, number: int) -> tuple[dict[str, Tensor], int | None]:
+    def _pass(self, number: int) -> tuple[dict[str, Tensor], int]:
         """Forward and backward of the step's n-th batch; after the last one, the update."""
-        at, rank = self.step_number * self.options.accumulate + number, self._rank
+        at = self.step_number * self.options.accumulate + number
+        rank = self.accelerator.process_index
         set_seed(_seed(self.options.seed, at, rank))
         batch = self.task.batch(at, rank, self.accelerator.num_processes)
         with self.accelerator.accumulate(self._module):
             losses = self._module(send_to_device(batch, self.accelerator.device))
             self.accelerator.backward(losses["loss"])
             if self.accelerator.sync_gradients:
-                norm = self.accelerator.clip_grad_norm_(
-                    self._module.parameters(), self.options.clip
-                )
-                self._check(float(norm), losses["loss"])
+                trained = self._module.parameters()
+                norm = self.accelerator.clip_grad_norm_(trained, self.options.clip)
+                self._check(norm, losses["loss"])
             self._optimizer.step()
             self._optimizer.zero_grad()
-        tokens = getattr(batch, "tokens", None)
-        return {name: value.detach().float() for name, value in losses.items()}, tokens
+        return {name: value.detach() for name, value in losses.items()}, getattr(batch, "tokens", 0)
 
-    def _check(self, norm: float, loss: Tensor) -> None:
+    def _check(self, norm: Tensor, loss: Tensor) -> None:
         """The norm is the same on every rank, so that all of them stop together."""
-        if not math.isfinite(norm):
+        if not math.isfinite(float(norm)):
             raise TrainingError(
                 f"step {self.step_number + 1}: the gradient is no longer finite (loss "
                 f"{float(loss.detach()):.4g}). The last saved state is intact; train with a lower "
@@ -209,17 +213,68 @@ class Loop:
             group["lr"] = peak * share
         return max(self._peaks) * share
 
+    def _mean_of_ranks(self, figures: list[float]) -> list[float]:
+        """So that all ranks log, and end by, the same."""
+        mine = torch.tensor(figures, dtype=torch.float64, device=self.accelerator.device)
+        means: list[float] = self.accelerator.reduce(mine, "mean").tolist()
+        return means
+
+    def _now(self) -> float:
+        """Seconds of the budget's clock."""
+        if self.accelerator.device.type == "cpu":
+            return time.process_time() / torch.get_num_threads()
+        return time.monotonic()
+
     def _resume(self) -> int:
         """Go on from the last state, if there is one; the number of its step, else 0."""
         state = read_state(self.folder, self.identity)
         if state is not None:
-            restore(self._module, self._optimizer.optimizer, state, self.folder)
+            restore(self._module, self._optimizer.optimizer, state, self.sharded)
             self.step_number, self.spent = int(state["step"]), float(state["spent"])
-        if self.accelerator.is_main_process:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            keep_until(self.folder, self.step_number)
-            last = (read_rows(self.folder) or [{}])[-1]
-            own = {"step", "rate", "seconds", "tokens", "left"}
-            self._losses = {name: value for name, value in last.items() if name not in own}
+            self._losses = dict(state["losses"])
+        self.accelerator.wait_for_everyone()  # all have read before one writes
+        self._on_main(lambda: keep_until(self.folder, self.step_number))
         self._resumed = self.step_number
         return self.step_number
+
+    def _log(self, row: Mapping[str, float], line: ProgressLine) -> None:
+        self._on_main(lambda: append_row(self.folder, row))
+        line.show(row, self._progress())
+
+    def _save(self) -> int:
+        """Every rank takes part; the main one writes. Returns the step that is safe now."""
+        state = collect(self._module, self._optimizer.optimizer, self.sharded) | {
+            "step": self.step_number,
+            "spent": self.spent,
+            "losses": self._losses,
+        }
+        self._on_main(lambda: write_state(self.folder, state, self.identity))
+        return self.step_number
+
+    def _on_main(self, write: Callable[[], None]) -> None:
+        """What the main rank writes; where it cannot, every rank raises, and none waits for it."""
+        failed: list[SaveError | None] = [None]
+        if self.accelerator.is_main_process:
+            try:
+                write()
+            except SaveError as error:
+                failed = [error]
+        broadcast_object_list(failed)
+        if failed[0] is not None:
+            raise failed[0]
+
+
+def _accelerator(options: LoopOptions) -> Accelerator:
+    AcceleratorState._reset_state()  # else one process could not train in bf16, then in fp32
+    # A part that a step does not use (a stage, a path) has no gradient in it.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(
+        mixed_precision="bf16" if options.bf16 else "no",
+        gradient_accumulation_steps=options.accumulate,
+        kwargs_handlers=[unused],
+    )
+
+
+def _seed(seed: int, batch: int, rank: int) -> int:
+    """Of dropout and all else that draws from the global generators in this batch."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{batch}/{rank}".encode()).digest()[:4])
