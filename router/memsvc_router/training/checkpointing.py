@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def write_state(folder: Path, state: Mapping[str, Any], identity: Mapping[str, A
         part.replace(folder / STATE)
         _sync(folder)
     except (OSError, RuntimeError) as error:  # torch tells of a full disk in its own way
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise SaveError(
             f"{folder / STATE} could not be written: {_reason(error)}. "
             "The state that was saved before is intact; make room and run the same command again."
@@ -97,12 +99,8 @@ def restore(
 
     What is not in the state is frozen, and stays as the base had it.
     """
-    plain = _unwrapped(module)
-    wanted = {name: value.shape for name, value in plain.state_dict().items()}
-    for name in sorted(_changing(plain) | state["module"].keys()):
-        if name not in state["module"] or state["module"][name].shape != wanted.get(name):
-            raise ResumeError(f"the state's {name} is not that of the model to train")
     if sharded:
+        _check_shapes(module, state["module"])
         whole = StateDictOptions(full_state_dict=True, strict=False)
         set_state_dict(
             module,
@@ -112,8 +110,21 @@ def restore(
             options=whole,
         )
         return
-    plain.load_state_dict(state["module"], strict=False)
+    restore_weights(_unwrapped(module), state)
     optimizer.load_state_dict(state["optimizer"])
+
+
+def restore_weights(module: nn.Module, state: Mapping[str, Any]) -> None:
+    """The weights alone, into a module that is not sharded. Raises ResumeError as `restore`."""
+    _check_shapes(module, state["module"])
+    module.load_state_dict(state["module"], strict=False)
+
+
+def _check_shapes(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    wanted = {name: value.shape for name, value in module.state_dict().items()}
+    for name in sorted(_changing(module) | weights.keys()):
+        if name not in weights or weights[name].shape != wanted.get(name):
+            raise ResumeError(f"the saved state's {name} is not that of the model to train")
 
 
 def _changing(module: nn.Module) -> set[str]:

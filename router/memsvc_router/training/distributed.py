@@ -19,7 +19,7 @@ def gather_rows(tensor: Tensor) -> Tensor:
     if not distributed.is_initialized() or distributed.get_world_size() == 1:
         return tensor
     counts = _counts(tensor)
-    gathered: Tensor = _Gather.apply(tensor, counts)
+    gathered: Tensor = _Gather.apply(tensor, counts)  # type: ignore[no-untyped-call]
     return gathered
 
 

@@ -26,6 +26,7 @@ from memsvc_router.training.checkpointing import (
     collect,
     read_state,
     restore,
+    restore_weights,
     write_state,
 )
 from memsvc_router.training.metrics import ProgressLine, append_row, keep_until
@@ -155,6 +156,20 @@ class Loop:
         return Summary(
             self.step_number, resumed, self.spent, dict(self._losses), self._progress() >= 1
         )
+
+    def export(self, folder: Path, anew: Callable[[], Task[Any]]) -> None:
+        """Write the trained checkpoint to `folder`; the main rank does.
+
+        anew: builds the task again, where FSDP has its module in pieces, for the saved state.
+        """
+        if not self.accelerator.is_main_process:
+            return
+        task = self.task
+        if self.sharded:
+            task, state = anew(), read_state(self.folder, self.identity)
+            assert state is not None, "a run ends with its state saved"
+            restore_weights(task.module, state)
+        task.export(folder)
 
     def _progress(self) -> float:
         """Share of the budget that is spent."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -42,17 +43,18 @@ def append_row(folder: Path, row: Mapping[str, float]) -> None:
 
 def keep_until(folder: Path, step: int) -> None:
     """Drop the rows after `step`: of steps that were made, but not saved, before a kill."""
-    rows = read_rows(folder)
     part = folder / f"{METRICS}.part"
-    kept = [json.dumps(row) + "\n" for row in rows if row["step"] <= step]
+    kept = [json.dumps(row) + "\n" for row in read_rows(folder) if row["step"] <= step]
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with part.open("w", encoding="utf-8") as file:
             file.writelines(kept)
             file.flush()
             os.fsync(file.fileno())
         part.replace(folder / METRICS)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise SaveError(f"{folder / METRICS} could not be written: {error.strerror}.") from error
 
 
