@@ -1,70 +1,101 @@
-"""Training: the losses mean what the paper says, runs learn, resume and repeat exactly."""
+"""Training the small model: losses mean what the paper says; runs learn, and only what they may."""
 
 from __future__ import annotations
 
 import json
+import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from memsvc_router import SmallMemoryModel
+from memsvc_router.checkpoint import DEFAULT_MODEL, load_checkpoint
 from memsvc_router.config import MemoryConfig
 from memsvc_router.network import MemoryNetwork
-from memsvc_router.texts import Piece
-from memsvc_router.training.batches import Collator, Limits
-from memsvc_router.training.data import Example, Passages, answer_spans, read_jsonl
-from memsvc_router.training.losses import routing_loss, span_loss
-from memsvc_router.training.trainer import Trainer, TrainOptions
+from memsvc_router.training.loop import Loop, LoopOptions
+from memsvc_router.training.losses import chain_loss, routing_loss, span_loss
+from memsvc_router.training.rows import Passage, Question, TrainingSet
+from memsvc_router.training.small.corpus import build_corpus
+from memsvc_router.training.small.paths import PathMaker, token_spans
+from memsvc_router.training.small.samples import Mix, answer_spans, make_samples
+from memsvc_router.training.small.task import SmallTask, SmallTraining
+from tokenizers import Tokenizer
 
-TINY = {
-    "vocab_size": 300,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 128,
-}
+NAMES = ["amber", "birch", "cedar", "delta", "ember", "flint", "grove", "haven", "iris", "jade"]
+CODES = ["seven", "eight", "nine", "ten", "eleven", "twelve", "thirty", "forty", "fifty", "sixty"]
+
+Rows = list[dict[str, float]]
+
+
+def world() -> TrainingSet:
+    """Each passage gives a name its number; a question asks one of them, or goes on from it."""
+    passages = [
+        Passage(f"p{i}", "codes", name.title(), f"The number of {name} is {code} in the list.")
+        for i, (name, code) in enumerate(zip(NAMES, CODES, strict=True))
+    ]
+    single = [
+        Question(
+            id=f"q{i}", dataset="codes", question=f"What is the number of {name}?",
+            answers=(code,), evidence=(f"p{i}",), every=False, router_ok=True, gen_ok=True, type="",
+        )
+        for i, (name, code) in enumerate(zip(NAMES, CODES, strict=True))
+    ]  # fmt: skip
+    double = [
+        Question(
+            id=f"d{i}", dataset="pairs", question=f"What are the numbers of {a} and {b}?",
+            answers=(CODES[i + 1],), evidence=(f"p{i}", f"p{i + 1}"), every=True, router_ok=True,
+            gen_ok=True, type="",
+        )
+        for i, (a, b) in enumerate(pairwise(NAMES))
+    ]  # fmt: skip
+    return TrainingSet(tuple(passages), tuple(single + double))
+
+
+def words() -> Tokenizer:
+    found = Tokenizer.from_file(str(DEFAULT_MODEL / "tokenizer.json"))
+    found.no_truncation()
+    found.no_padding()
+    return found
 
 
 def tiny_network() -> MemoryNetwork:
     torch.manual_seed(0)
-    return MemoryNetwork(
-        MemoryConfig(
-            backbone=dict(TINY), pool_size=8, router_layers=(0, 2), router_width=32, head_width=8
-        )
-    )
-
-
-def tiny_task() -> tuple[Collator, list[Example]]:
-    """Each passage holds one name token and, after it, the answer; questions give the name."""
-
-    def piece(ids: list[int]) -> Piece:
-        return Piece(ids, [(i * 2, i * 2 + 1) for i in range(len(ids))])
-
-    texts = [piece([150 + n % 7, 110 + n, 200 + n, 160 + n % 5]) for n in range(12)]
-    collator = Collator(
-        Passages([piece([]) for _ in texts], texts), Limits(window=16, path=48, pool_size=8)
-    )
-    examples = [
-        Example(piece([110 + n]), (n,), ((4, 5),), ((n + 1) % 12,), True) for n in range(12)
-    ]
-    return collator, examples
-
-
-def options(**changes: object) -> TrainOptions:
-    base: dict[str, object] = {
-        "questions": 12, "steps": 40, "warmup": 2, "routing_every": 1, "frozen_layers": 0,
-        "save_every": 4,
-        "backbone_rate": 3e-3, "router_rate": 3e-3, "new_rate": 3e-3,
+    backbone = {
+        "vocab_size": 30522, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 64, "max_position_embeddings": 128,
     }  # fmt: skip
-    return TrainOptions(**(base | changes))  # type: ignore[arg-type]
+    config = MemoryConfig(
+        backbone=backbone, pool_size=8, path_tokens=112, shared_layers=1, router_width=32,
+        lexical_layers=2, head_width=8,
+    )  # fmt: skip
+    network = MemoryNetwork(config)
+    network.router.word_weight.weight.data.fill_(1.0)
+    return network
 
 
-def losses(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+def tiny_task(folder: Path, **changes: object) -> SmallTask:
+    network, tokenizer, found = tiny_network(), words(), world()
+    options = {
+        "questions": 8, "reader_rate": 3e-3, "router_rate": 3e-3, "head_rate": 3e-3, "negatives": 8,
+    }  # fmt: skip
+    corpus = build_corpus(network, tokenizer, found.passages, folder)
+    texts = [p.text for p in found.passages]
+    samples = make_samples(found.questions, found.index(), texts.__getitem__, tokenizer)
+    training = SmallTraining(**(options | changes))  # type: ignore[arg-type]
+    return SmallTask(network, tokenizer, corpus, samples, training)
 
 
-def steps(trainer: Trainer, examples: list[Example], count: int) -> None:
-    trainer.run(examples, max_steps=count)
+def run(
+    task: SmallTask, folder: Path, steps: int, until: int | None = None
+) -> list[dict[str, float]]:
+    options = LoopOptions(steps=steps, minutes=None, warmup=2, seed=1, save_every=100, bf16=False)
+    Loop(task, options, folder).run(until)
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def mean(rows: Rows, name: str) -> float:
+    return sum(r[name] for r in rows) / len(rows)
 
 
 def test_positives_do_not_compete_with_one_another() -> None:
@@ -85,6 +116,17 @@ def test_ignored_documents_are_no_negatives() -> None:
     torch.testing.assert_close(with_it, without)
 
 
+def test_a_chain_may_be_entered_by_its_easiest_passage() -> None:
+    others = torch.tensor([[0.5, 0.9]])
+    own = torch.tensor([[False, True]])  # the second is one of the chain's own
+    either = [torch.tensor([0.9, -0.9])]
+    easy, hit = chain_loss(either, others, own, 0.1, easiest=1.0)
+    both, _ = chain_loss(either, others, own, 0.1, easiest=0.0)
+    assert hit.item() == 1
+    assert easy.item() < 0.05
+    assert both.item() == pytest.approx((easy.item() + 14.0) / 2, rel=1e-3)
+
+
 def test_any_of_the_answer_spans_satisfies_the_pointer() -> None:
     start = torch.full((1, 6), -20.0)
     end = torch.full((1, 6), -20.0)
@@ -97,36 +139,84 @@ def test_any_of_the_answer_spans_satisfies_the_pointer() -> None:
     assert nothing.item() == 0
 
 
-def test_a_tiny_model_learns_to_route_and_to_point(tmp_path: Path) -> None:
-    collator, examples = tiny_task()
-    trainer = Trainer(tiny_network(), collator, options(), tmp_path)
-    steps(trainer, examples, 40)
-    rows = losses(tmp_path)
-    assert rows[-1]["routing"] < rows[0]["routing"] / 4
-    assert rows[-1]["span"] < rows[0]["span"] / 4
-
-
-def test_a_stopped_run_goes_on_to_the_same_losses(tmp_path: Path) -> None:
-    collator, examples = tiny_task()
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    steps(Trainer(tiny_network(), collator, options(), whole), examples, 8)
-    steps(Trainer(tiny_network(), collator, options(), parts), examples, 4)
-    torch.manual_seed(99)  # a new process would not share the generator's state
-    steps(Trainer(tiny_network(), collator, options(), parts), examples, 8)
-    a, b = losses(whole), losses(parts)
-    assert [r["step"] for r in b] == [r["step"] for r in a]
-    for one, other in zip(a, b, strict=True):
-        assert one["span"] == pytest.approx(other["span"], rel=1e-3)
-        assert one["found"] == pytest.approx(other["found"], rel=1e-3)
-
-
 def test_every_occurrence_of_an_answer_is_found() -> None:
     assert answer_spans("Ann met ann.", ["Ann"]) == ((0, 3), (8, 11))
     assert answer_spans("nothing here", ["Ann", ""]) == ()
 
 
-def test_a_malformed_line_names_file_and_line(tmp_path: Path) -> None:
-    path = tmp_path / "bad.jsonl"
-    path.write_text('{"id": 1}\n{oops\n')
-    with pytest.raises(ValueError, match=r"bad\.jsonl:2"):
-        list(read_jsonl(path))
+def test_a_path_says_what_it_holds(tmp_path: Path) -> None:
+    task = tiny_task(tmp_path)
+    corpus, rng = task.module._corpus, random.Random(0)
+    found = world()
+    texts = [p.text for p in found.passages]
+    pair = make_samples(found.questions[10:11], found.index(), texts.__getitem__, words())[0]
+    maker = PathMaker(corpus, 112)
+    half, whole, astray = (maker.make(0, pair, read, rng) for read in ((0,), (0, 1), (0, 5)))
+    assert (half.relevant, half.complete, half.spans) == (1, 0, ())
+    assert (whole.relevant, whole.complete) == (1, 1)
+    assert (astray.relevant, astray.complete) == (0, 0)
+    first, last = whole.spans[0]
+    assert words().decode(whole.row.ids[first : last + 1]) == "eight"
+    assert token_spans(whole.row, [(), ((23, 28),)])
+
+
+def test_a_mix_goes_through_a_set_before_it_repeats_and_repeats_itself_exactly() -> None:
+    found = world()
+    texts = [p.text for p in found.passages]
+    samples = make_samples(found.questions, found.index(), texts.__getitem__, words())
+    one, other = (Mix(samples, {"codes": 1.0, "pairs": 1.0}, seed=4) for _ in range(2))
+    drawn = [one.at(n) for n in range(40_000)]
+    assert drawn[39_000] is other.at(39_000)
+    counts = {id(s): sum(d is s for d in drawn[:16384]) for s in samples if s.dataset == "codes"}
+    assert max(counts.values()) - min(counts.values()) <= 1
+    shares = sum(d.dataset == "pairs" for d in drawn) / len(drawn)
+    assert shares == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_tiny_model_learns_to_route_and_to_point(tmp_path: Path) -> None:
+    rows = run(tiny_task(tmp_path), tmp_path, 60)
+    assert mean(rows[-5:], "span") < mean(rows[:3], "span") / 2
+    assert mean(rows[-5:], "relevant") < mean(rows[:3], "relevant")
+    assert all(r["routing"] < 20 for r in rows)
+
+
+def test_a_stopped_run_goes_on_to_the_same_losses(tmp_path: Path) -> None:
+    whole = run(tiny_task(tmp_path), tmp_path / "whole", 8)
+    run(tiny_task(tmp_path), tmp_path / "parts", 8, until=4)
+    torch.manual_seed(99)  # a new process would not share the generator's state
+    parts = run(tiny_task(tmp_path), tmp_path / "parts", 8)
+    assert [r["loss"] for r in parts] == [r["loss"] for r in whole]
+
+
+def test_what_documents_are_encoded_by_is_not_trained(tmp_path: Path) -> None:
+    task = tiny_task(tmp_path)
+    before = {n: p.detach().clone() for n, p in task.network.named_parameters()}
+    run(task, tmp_path, 3)
+    changed = {n for n, p in task.network.named_parameters() if not torch.equal(p, before[n])}
+    frozen = ("encoder.", "router.word_weight", "reader.encoder.layer.0.")
+    assert not [n for n in changed if n.startswith(frozen)]
+    for part in ("reader.encoder.layer.1.", "router.", "memory.", "pointer."):
+        assert any(n.startswith(part) for n in changed)
+
+
+def test_routing_alone_leaves_the_reader_of_answers_as_it_was(tmp_path: Path) -> None:
+    task = tiny_task(tmp_path, reading=False)
+    run(task, tmp_path, 2)
+    task.export(tmp_path / "out")
+    model = SmallMemoryModel(tmp_path / "out")
+    network, _, identity = load_checkpoint(tmp_path / "out")
+    assert identity == model.identity
+    fresh = tiny_network().pointer.start_end.weight.detach()
+    torch.testing.assert_close(network.pointer.start_end.weight.float(), fresh, atol=1e-2, rtol=0)
+
+
+def test_the_states_of_passages_are_computed_once(tmp_path: Path) -> None:
+    network, passages = tiny_network(), world().passages
+    first = build_corpus(network, words(), passages, tmp_path)
+    (kept,) = tmp_path.glob("states-*.safetensors")
+    written = kept.stat().st_mtime_ns
+    again = build_corpus(network, words(), passages, tmp_path)
+    assert kept.stat().st_mtime_ns == written
+    torch.testing.assert_close(again.pooled, first.pooled)
+    build_corpus(network, words(), passages[1:], tmp_path)
+    assert len(list(tmp_path.glob("states-*.safetensors"))) == 2

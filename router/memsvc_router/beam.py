@@ -1,15 +1,16 @@
 """Gathering by slots: the small model reads what it is routed to and points.
 
-A beam of paths (MODEL.md, fact 6): each of the best first documents is continued by itself, and
-paths are ranked by the mean of their routing scores. Knows a `Reader` and a `MemoryView`; the
-rounds themselves are those of `interleave`.
+A beam of paths (MODEL.md, fact 6): each of the best first documents is continued by itself. What
+a path is worth is `worth`'s to say. Knows a `Reader` and a `MemoryView`; the rounds themselves
+are those of `interleave`.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,38 +18,39 @@ from numpy.typing import NDArray
 from memsvc_router.api import Hit, LayerRoute, MemoryView, Retriever, Step
 from memsvc_router.interleave import Budget
 from memsvc_router.reading import Path, Reader, Reading
+from memsvc_router.worth import ByScore, Learned, log_sigmoid
 
 _BEAM = 5
-_FOUND_LOGIT = 1.0  # a path this sure of its answer is not continued
+_SETTLED = math.log(0.6)  # a path this likely to hold all that is needed ends the search
 _MEMORY_DOCUMENTS = 16
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A document routed to from a path. `own`: its routing score; `chunk`: the winning one."""
+    """A document routed to from a path. `score`: its routing score; `chunk`: the winning one;
+    `hope`: what may be expected of reading it."""
 
     parent: Path
     handle: int
-    own: float
+    score: float
     chunk: int
-
-    @property
-    def score(self) -> float:
-        """Mean routing score of the path that reading it would make."""
-        read = len(self.parent.sources)
-        return (self.parent.score * read + self.own) / (read + 1)
+    hope: float
 
 
 @dataclass
 class Gathering:
     """State of one question: what was routed to, what was read, what it cost."""
 
-    first: list[Candidate] = field(default_factory=list)
-    last: list[Candidate] = field(default_factory=list)
+    routed: list[list[Candidate]] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     question_tokens: int = 0
     read_tokens: int = 0
     forward_seconds: float = 0.0
+
+    @property
+    def last(self) -> list[Candidate]:
+        """What the last round routed to, most hopeful first."""
+        return self.routed[-1] if self.routed else []
 
     def documents_read(self) -> list[int]:
         """Handles of the documents whose text was read, in the order of reading."""
@@ -69,12 +71,13 @@ class BeamGatherer:
         self.reader, self.view, self.budget, self.k = reader, view, budget, k
         self.retriever = retriever
         self.state = Gathering()
+        self._worth = Learned() if retriever is None else ByScore()
         self._unsure: list[Reading] = []
         self._settled = False
 
     @property
     def settled(self) -> bool:
-        """See `Gatherer`: one path at least is sure of its answer."""
+        """See `Gatherer`: a path that speaks for itself lacks nothing."""
         return self._settled
 
     def look(self) -> Generator[Step, None, None]:
@@ -86,21 +89,22 @@ class BeamGatherer:
         if self.retriever is None:
             query, state.question_tokens = self.reader.look()
             state.forward_seconds += time.perf_counter() - began
-        state.first = state.last = self._find([Path()], query)
+        state.routed.append(self._find([Path()], query))
 
     def read(self) -> Generator[Step, None, Sequence[int]]:
         """See `Gatherer`."""
         yield from ()
         readings = self._read(self._choose())
-        self._unsure = [r for r in readings if r.complete < _FOUND_LOGIT]
-        self._settled = len(self._unsure) < len(readings)
+        sure = [r for r in readings if r.path.worth + log_sigmoid(r.complete) > _SETTLED]
+        self._unsure = [r for r in readings if r not in sure]
+        self._settled = bool(sure)
         return list(dict.fromkeys(r.path.handles[-1] for r in readings))
 
     def again(self) -> Generator[Step, None, None]:
         """See `Gatherer`."""
         yield from ()
         queries = np.concatenate([r.query for r in self._unsure])
-        self.state.last = self._find([r.path for r in self._unsure], queries)
+        self.state.routed.append(self._find([r.path for r in self._unsure], queries))
 
     def documents_read(self) -> Sequence[int]:
         """See `Gatherer`."""
@@ -108,14 +112,35 @@ class BeamGatherer:
 
     def routed(self, hop: int) -> Sequence[Hit]:
         """See `Gatherer`."""
-        return self.hits(self.state.last, hop)
+        return self._hits([(c.hope, c.handle, c.score, c.chunk, hop) for c in self.state.last])
 
     def layers(self) -> Sequence[LayerRoute]:
         """See `Gatherer`: its layers route together."""
         return ()
 
+    def ranking(self) -> list[Hit]:
+        """Every document seen: by worth where the model routed; where a retriever did, those read
+        before the last round in their order, then what was found, the last round first."""
+        state, rows = self.state, []
+        for reading in state.readings:
+            source, depth = reading.path.sources[-1], len(reading.path.sources) - 1
+            rows.append((reading.path.worth, source.handle, source.score, source.chunk, depth))
+        if self.retriever is not None:
+            last = len(state.routed) - 1
+            rows = [(1e3 - at, *row[1:]) for at, row in enumerate(rows) if row[4] < last]
+        read = {row[1] for row in rows}
+        for hop, found in enumerate(state.routed):
+            late = 0.0 if self.retriever is None else 2.0 * hop
+            rows += [
+                (c.hope + late, c.handle, c.score, c.chunk, hop)
+                for c in found
+                if c.handle not in read
+            ]
+        marked = set(state.documents_read())
+        return [replace(hit, read=handle in marked) for handle, hit in self._best(rows)]
+
     def _choose(self) -> list[Path]:
-        """The best candidates that make a new set of documents, as paths to read."""
+        """The most hopeful candidates that make a new set of documents, as paths to read."""
         known = {frozenset(r.path.handles) for r in self.state.readings}
         room = self.budget.documents(len(self.state.documents_read()))
         if not self.budget.tokens(self.state.read_tokens):
@@ -129,10 +154,13 @@ class BeamGatherer:
         sources = self.reader.sources(
             self.view,
             [c.handle for c in chosen],
-            [c.own for c in chosen],
+            [c.score for c in chosen],
             [c.chunk for c in chosen],
         )
-        return [Path((*c.parent.sources, s)) for c, s in zip(chosen, sources, strict=True)]
+        return [
+            Path((*c.parent.sources, s), c.parent.worth)
+            for c, s in zip(chosen, sources, strict=True)
+        ]
 
     def _read(self, paths: Sequence[Path]) -> list[Reading]:
         state = self.state
@@ -140,13 +168,14 @@ class BeamGatherer:
         began = time.perf_counter()
         seen = [] if self.retriever else near
         readings = self.reader.read(self.view, paths, [seen] * len(paths))
+        readings = [replace(r, path=replace(r.path, worth=self._worth.after(r))) for r in readings]
         state.forward_seconds += time.perf_counter() - began
         state.read_tokens += sum(r.tokens for r in readings)
         state.readings += readings
         return readings
 
     def _find(self, paths: Sequence[Path], queries: NDArray[np.float32] | None) -> list[Candidate]:
-        """Candidates from all paths, best path first; documents on their own path are left out.
+        """Candidates from all paths, most hopeful first; documents on their own path are left out.
         A retriever searches by words and needs no queries."""
         most = self.k + max(len(p.handles) for p in paths)
         if self.retriever is not None:
@@ -157,27 +186,29 @@ class BeamGatherer:
             columns = (routes.documents.tolist(), routes.scores.tolist(), routes.chunks.tolist())
             rows = [list(zip(*row, strict=True)) for row in zip(*columns, strict=True)]
         found = [
-            Candidate(path, handle, score, chunk)
+            Candidate(path, handle, score, chunk, self._worth.hope(path, score))
             for path, row in zip(paths, rows, strict=True)
             for handle, score, chunk in row
             if handle >= 0 and handle not in path.handles
         ]
-        return sorted(found, key=lambda c: -c.score)
+        return sorted(found, key=lambda c: -c.hope)
 
     def _retrieve(self, path: Path, k: int) -> list[tuple[int, float, int]]:
         assert self.retriever is not None
         words = " ".join([self.reader.words, *(s.document.text for s in path.sources)])
         return [(handle, score, 0) for handle, score in self.retriever.retrieve(words, k)]
 
-    def hits(self, candidates: Sequence[Candidate], hop: int) -> list[Hit]:
-        """The k best distinct documents among candidates, with their winning chunk's characters."""
-        best: dict[int, Candidate] = {}
-        for candidate in candidates:
-            best.setdefault(candidate.handle, candidate)
-        found = []
-        for handle, one in list(best.items())[: self.k]:
-            spans = self.view.spans(handle)
-            start, end = (int(x) for x in spans[min(max(one.chunk, 0), len(spans) - 1)])
-            name = self.view.document_id(handle)
-            found.append(Hit(name, float(one.score), one.chunk, start, end, hop))
-        return found
+    def _hits(self, rows: Sequence[tuple[float, int, float, int, int]]) -> list[Hit]:
+        """The k best distinct documents of (worth, handle, score, chunk, hop)."""
+        return [hit for _, hit in self._best(rows)[: self.k]]
+
+    def _best(self, rows: Sequence[tuple[float, int, float, int, int]]) -> list[tuple[int, Hit]]:
+        """Distinct documents of (worth, handle, score, chunk, hop), best first, with handles."""
+        best: dict[int, Hit] = {}
+        for _, handle, score, chunk, hop in sorted(rows, key=lambda row: -row[0]):
+            if handle not in best:
+                spans = self.view.spans(handle)
+                start, end = (int(x) for x in spans[min(max(chunk, 0), len(spans) - 1)])
+                name = self.view.document_id(handle)
+                best[handle] = Hit(name, float(score), chunk, start, end, hop)
+        return list(best.items())

@@ -48,13 +48,12 @@ class MemoryNetwork(nn.Module):
             **config.backbone, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
         )
         self.encoder, self.reader = (BertModel(bert, add_pooling_layer=False) for _ in range(2))
-        self._hooks = []
-        for tower in (self.encoder, self.reader):
-            tower.set_attn_implementation(ATTENTION)
-            self._hooks.append(attach_hook(tower))
         self.reader.embeddings = self.encoder.embeddings
         for at in range(config.shared_layers):
             self.reader.encoder.layer[at] = self.encoder.encoder.layer[at]
+        for tower in (self.encoder, self.reader):
+            tower.set_attn_implementation(ATTENTION)
+        self._hook = attach_hook(self.encoder, self.reader)
         hidden, vocabulary = bert.hidden_size, bert.vocab_size
         self.router = Router(config, hidden, vocabulary)
         self.memory = nn.ModuleList(
@@ -69,13 +68,13 @@ class MemoryNetwork(nn.Module):
 
     def states(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Final states [B, T, E] of document parts. ids int64 [B, T]; mask bool [B, T]."""
-        with self._hooks[0].during(WholePass(mask)):
+        with self._hook.during(WholePass(mask)):
             out: Tensor = self.encoder(input_ids=ids).last_hidden_state
         return out
 
     def read(self, ids: Tensor, mask: Tensor, types: Tensor) -> Tensor:
         """Final states [B, T, E] of paths. ids, types int64 [B, T]; mask bool [B, T]."""
-        with self._hooks[1].during(WholePass(mask)):
+        with self._hook.during(WholePass(mask)):
             out: Tensor = self.reader(input_ids=ids, token_type_ids=types).last_hidden_state
         return out
 

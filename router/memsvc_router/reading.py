@@ -39,14 +39,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Path:
-    """A question with the documents read so far and the sum of their routing scores."""
+    """A question with the documents read so far. `worth`: what speaks for them (see `worth`)."""
 
     sources: tuple[Source, ...] = ()
-
-    @property
-    def score(self) -> float:
-        """Mean routing score of the documents on the path."""
-        return sum(s.score for s in self.sources) / max(len(self.sources), 1)
+    worth: float = 0.0
 
     @property
     def handles(self) -> tuple[int, ...]:
@@ -97,9 +93,7 @@ class Reader:
             spans = view.spans(handle)
             start, end = (int(x) for x in spans[min(max(chunks[i], 0), len(spans) - 1)])
             score, chunk = float(scores[i]), int(chunks[i])
-            found.append(
-                Source(handle, score, chunk, start, end, titles[i], pieces[i], texts[i])
-            )
+            found.append(Source(handle, score, chunk, start, end, titles[i], pieces[i], texts[i]))
         return found
 
     def look(self) -> tuple[NDArray[np.float32], int]:

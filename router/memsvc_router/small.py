@@ -20,7 +20,6 @@ from memsvc_router.api import (
     EncodedDocument,
     Event,
     Footprint,
-    Hit,
     Hop,
     Identity,
     MemoryView,
@@ -92,9 +91,9 @@ class SmallMemoryModel:
         """See `MemoryModel.recall`."""
         began = time.perf_counter()
         run = self._start(view, question, options, retriever)
-        rounds = interleave(run, run.budget, options.max_hops, read_last=False)
+        rounds = interleave(run, run.budget, options.max_hops, read_last=options.max_hops > 1)
         hops = tuple(event for event in rounds if isinstance(event, Hop))
-        return Recall(_ranking(run, len(hops)), hops, _usage(run.state, len(hops), began))
+        return Recall(tuple(run.ranking()), hops, _usage(run.state, len(hops), began))
 
     def ask(
         self,
@@ -148,14 +147,16 @@ def answer_score(reading: Reading) -> float:
     """What decides between paths: is the answer here, how sure is its span, how well routed."""
     if reading.span is None:
         return -math.inf
-    return reading.complete + _CHOICE_SPAN * reading.span_logprob + _CHOICE_ROUTE * reading.path.score
+    return (
+        reading.complete + _CHOICE_SPAN * reading.span_logprob + _CHOICE_ROUTE * reading.path.worth
+    )
 
 
 def confidence(reading: Reading) -> float:
     """How sure an answer is, 0…1."""
     if reading.span is None:
         return 0.0
-    sure = reading.complete + _SURE_SPAN * reading.span_logprob + _SURE_ROUTE * reading.path.score
+    sure = reading.complete + _SURE_SPAN * reading.span_logprob + _SURE_ROUTE * reading.path.worth
     return 1 / (1 + math.exp(_SURE_AT - sure))
 
 
@@ -180,21 +181,6 @@ def _citations(run: BeamGatherer, best: Reading) -> Iterator[Citation]:
             hop=i,
             layer=run.reader.network.config.router_layers[-1],
         )
-
-
-def _ranking(run: BeamGatherer, hops: int) -> tuple[Hit, ...]:
-    """Documents read, in the order of reading, then the last routed by score, then the first."""
-    state = run.state
-    found: dict[str, Hit] = {}
-    for reading in state.readings:
-        for depth, source in enumerate(reading.path.sources):
-            name = run.view.document_id(source.handle)
-            hit = Hit(name, source.score, source.chunk, source.start, source.end, depth, read=True)
-            found.setdefault(name, hit)
-    for candidates, hop in ((state.last, hops - 1), (state.first, 0)):
-        for hit in run.hits(candidates, hop):
-            found.setdefault(hit.document_id, hit)
-    return tuple(found.values())
 
 
 def _usage(state: Gathering, hops: int, began: float) -> Usage:

@@ -105,10 +105,12 @@ def attach_routers(network: PreTrainedModel, config: MsaConfig) -> None:
             modules[layer].add_module(f"router_{name}_proj", nn.Sequential(linear))
 
 
-def attach_hook(network: PreTrainedModel) -> Hook:
-    """Let the model's attention go through the passes that run under the returned hook."""
+def attach_hook(*networks: PreTrainedModel) -> Hook:
+    """Let the models' attention go through the passes that run under the returned hook. Models
+    that share layers share a hook, and take turns."""
     hook = Hook()
-    for module in attention_modules(network).values():
+    found = [m for network in networks for m in attention_modules(network).values()]
+    for module in dict.fromkeys(found):
         setattr(module, _HOOK, hook)
         module.register_forward_pre_hook(hook.see, with_kwargs=True)
     return hook

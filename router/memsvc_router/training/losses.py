@@ -32,3 +32,23 @@ def span_loss(start: Tensor, end: Tensor, firsts: Tensor, lasts: Tensor) -> Tens
     some = valid.any(1)
     safe = torch.where(some.unsqueeze(1), joint, torch.zeros_like(joint))
     return torch.where(some, -safe.logsumexp(1), torch.zeros_like(safe[:, 0]))
+
+
+def chain_loss(
+    found: list[Tensor], others: Tensor, own: Tensor, temperature: float, easiest: float
+) -> tuple[Tensor, Tensor]:
+    """L_aux of paths that have several passages left to find, each against what is none of them.
+
+    found: scores of each path's passages; others fp32 [B, N]: the best of the corpus, of which
+    `own` bool [B, N] are the question's own. The easiest passage takes a share `easiest` of the
+    loss (which comes first in a chain is often unknown). Returns losses [B], and bool [B] as
+    float: whether one of the passages stands above all others.
+    """
+    against = (others / temperature).masked_fill(own, float("-inf")).logsumexp(1)
+    losses, hits = [], []
+    best = others.masked_fill(own, float("-inf")).amax(1)
+    for at, scores in enumerate(found):
+        each = torch.nn.functional.softplus(against[at] - scores / temperature)
+        losses.append(easiest * each.min() + (1 - easiest) * each.mean())
+        hits.append((scores.max() > best[at]).float())
+    return torch.stack(losses), torch.stack(hits)

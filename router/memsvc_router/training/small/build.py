@@ -1,0 +1,56 @@
+"""The small model's task from a training set: samples, corpus, network.
+
+Knows folders only as places to keep what is costly to compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from memsvc_router.checkpoint import load_checkpoint
+from memsvc_router.init import fresh_network
+from memsvc_router.minilm import base_folder
+from memsvc_router.network import MemoryNetwork
+from memsvc_router.texts import tokenize
+from memsvc_router.training.rows import TrainingSet
+from memsvc_router.training.small.corpus import build_corpus
+from memsvc_router.training.small.samples import make_samples
+from memsvc_router.training.small.task import SmallTask, SmallTraining
+
+
+def small_task(
+    found: TrainingSet,
+    work: Path,
+    options: SmallTraining,
+    base: Path | None = None,
+    idf_sets: Sequence[str] = (),
+) -> SmallTask:
+    """Train further what is in `base`, or a fresh model on the bundled encoder (None).
+
+    work: where the passages' states are kept; idf_sets: data sets whose passages give a fresh
+    model its word weights (none named: all). Raises ValueError for a set with nothing to learn.
+    """
+    torch.manual_seed(options.seed)
+    network, tokenizer = _start(found, base, set(idf_sets))
+    corpus = build_corpus(network, tokenizer, found.passages, work)
+    texts = [p.text for p in found.passages]
+    samples = make_samples(found.questions, found.index(), texts.__getitem__, tokenizer)
+    return SmallTask(network, tokenizer, corpus, samples, options)
+
+
+def _start(
+    found: TrainingSet, base: Path | None, idf_sets: set[str]
+) -> tuple[MemoryNetwork, Tokenizer]:
+    if base is not None:
+        network, tokenizer, _ = load_checkpoint(base, torch.float32)
+        return network.train(), tokenizer
+    tokenizer = Tokenizer.from_file(str(base_folder() / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    some = [p for p in found.passages if not idf_sets or p.dataset in idf_sets]
+    counted = tokenize(tokenizer, [f"{p.title} {p.text}" for p in some])
+    return fresh_network(base_folder(), (piece.ids for piece in counted)), tokenizer
