@@ -44,7 +44,7 @@ from memsvc_router.decoder.source import (
 )
 
 SHARD_BYTES = 5_000_000_000
-_COPIED = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
+COPIED = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
 _ROUTER = re.compile(r"(.+)\.router_([qk])_proj\.0\.weight")
 _NOISE = 0.1  # of a dimension's deviation: new tokens begin at the mean, but not all the same
 
@@ -209,7 +209,7 @@ def _published(
 def _write_rest(
     base: Path, out: Path, body: dict[str, Any], tokenizer: Tokenizer, added: list[str]
 ) -> None:
-    for name in _COPIED:
+    for name in COPIED:
         if (base / name).is_file():
             shutil.copyfile(base / name, out / name)
     if added:

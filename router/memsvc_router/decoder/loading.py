@@ -39,7 +39,7 @@ from memsvc_router.decoder.source import (
     read_tokenizer,
 )
 
-_UNUSED = ("temperature",)  # a scalar of the published format that only training wrote
+UNUSED = ("temperature",)  # a scalar of the published format that only training wrote
 _ROUTER = (".router_q_proj.", ".router_k_proj.")
 
 _log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ def load_network(
     """The network with its routers. Raises ValueError naming tensors that are missing, unexpected
     or of another shape."""
     skeleton(backbone)  # refuses what cannot work before gigabytes are read
-    stored = {name: one for name, one in shards.tensors.items() if name not in _UNUSED}
+    stored = {name: one for name, one in shards.tensors.items() if name not in UNUSED}
     routers = {name: one for name, one in stored.items() if is_router(name)}
     rest = {name: one for name, one in stored.items() if name not in routers}
     with _quietly():

@@ -18,7 +18,6 @@ from memsvc_router.decoder.loading import is_router
 from memsvc_router.training.decoder.options import DecoderTraining
 
 
-
 def prepare(network: PreTrainedModel, config: MsaConfig, options: DecoderTraining) -> None:
     """Let gradients flow where the options say, and nowhere else.
 
@@ -60,21 +59,15 @@ def merged(network: nn.Module, name: str) -> Tensor:
     parent, _, leaf = name.rpartition(".")
     try:
         owner = network.get_submodule(parent)
+        layer = owner if isinstance(owner, LoraLayer) else None
+        found = getattr(layer.get_base_layer() if layer else owner, leaf)
     except AttributeError:
         raise KeyError(name) from None
-    if isinstance(owner, LoraLayer) and leaf == "weight":
-        base = owner.get_base_layer().weight.detach()
-        added: Tensor = sum(
-            (owner.get_delta_weight(adapter) for adapter in owner.active_adapters),
-            torch.zeros_like(base),
-        )
-        return (base + added).detach()
-    if isinstance(owner, LoraLayer):
-        owner = owner.get_base_layer()
-    found = getattr(owner, leaf, None)
-    if not isinstance(found, Tensor):
-        raise KeyError(name)
-    return found.detach()
+    value: Tensor = found.detach()
+    if layer and leaf == "weight":
+        for adapter in layer.active_adapters:
+            value = value + layer.get_delta_weight(adapter).detach()  # type: ignore[operator]
+    return value
 
 
 def _inject(network: PreTrainedModel, options: DecoderTraining) -> None:
@@ -88,6 +81,8 @@ def _inject(network: PreTrainedModel, options: DecoderTraining) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         inject_adapter_in_model(
-            LoraConfig(r=options.lora_rank, lora_alpha=2 * options.lora_rank, target_modules=linears),
+            LoraConfig(
+                r=options.lora_rank, lora_alpha=2 * options.lora_rank, target_modules=linears
+            ),
             network,
         )

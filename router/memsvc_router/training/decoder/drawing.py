@@ -68,29 +68,36 @@ class Pool:
         self,
         questions: Sequence[int],
         mined: int,
-        enough: Callable[[Sequence[int]], bool],
+        cost: Callable[[int], int],
+        budget: int,
         random: np.random.Generator,
     ) -> list[int]:
         """Numbers of passages in random order: what the questions need, `mined` negatives of each,
-        and others of their sets (then of any) until it is `enough`."""
-        chosen = dict.fromkeys(
-            self._index[name] for q in questions for name in self._data.questions[q].evidence
-        )
-        for q in questions if self._negatives is not None else ():
-            assert self._negatives is not None
-            some = self._negatives[q]
-            kept = random.permutation(len(some))[:mined]
-            chosen |= dict.fromkeys(some[i] for i in kept)
+        and others of their sets (then of any) until they cost the budget together."""
+        chosen: dict[int, int] = {}
+        for number in self._needed(questions, mined, random):
+            chosen[number] = cost(number)
+        spent = sum(chosen.values())
         sets = dict.fromkeys(self._data.questions[q].dataset for q in questions)
         near = [number for name in sets for number in self._of_set[name]]
         for source in (near, range(len(self._data.passages))):
-            order = random.permutation(len(source)) if not enough(list(chosen)) else ()
-            for at in order:
-                if enough(list(chosen)):
+            for at in random.permutation(len(source)) if spent < budget else ():
+                if spent >= budget:
                     break
-                chosen[source[at]] = None
+                if source[at] not in chosen:
+                    spent += chosen.setdefault(source[at], cost(source[at]))
         found = list(chosen)
         return [found[i] for i in random.permutation(len(found))]
+
+    def _needed(
+        self, questions: Sequence[int], mined: int, random: np.random.Generator
+    ) -> dict[int, None]:
+        found: dict[int, None] = {}
+        for q in questions:
+            found |= dict.fromkeys(self._index[name] for name in self._data.questions[q].evidence)
+            some = self._negatives[q] if self._negatives is not None else ()
+            found |= dict.fromkeys(some[i] for i in random.permutation(len(some))[:mined])
+        return found
 
 
 def draw(seed: int, batch: int) -> np.random.Generator:

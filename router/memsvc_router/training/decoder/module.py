@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from memsvc_router.training.decoder.packing import Packed, PackedPass
 from memsvc_router.training.decoder.samples import UNTAUGHT
 from memsvc_router.training.losses import routing_loss
 
+_Tensors = TypeVar("_Tensors", Packed, Asked)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -29,6 +31,10 @@ class Batch:
 
     documents: Packed
     asked: Asked
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(_moved(self.documents, device), _moved(self.asked, device))
 
     @property
     def tokens(self) -> int:
@@ -51,14 +57,13 @@ class DecoderModule(nn.Module):
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Losses, scalars fp32."""
-        device = next(self.network.parameters()).device
-        packed, asked = _moved(batch.documents, device), _moved(batch.asked, device)
+        packed, asked = batch.documents, batch.asked
         encoded = PackedPass(self.config, packed)
-        self._run(encoded, packed.ids, packed.positions, None)
+        self.run(encoded, packed.ids, packed.positions, None)
         asking = AskPass(self.config, asked, encoded, packed.document_of_chunk)
         taught = (asked.labels.flatten() != UNTAUGHT).nonzero().squeeze(1)
         ids, positions = asked.ids.reshape(1, -1), asked.positions.reshape(1, -1)
-        logits = self._run(asking, ids, positions, taught)
+        logits = self.run(asking, ids, positions, taught)
         labels = asked.labels.flatten()[taught]
         lm = cross_entropy(logits, labels)
         aux, first = self._routing(asking, asked)
@@ -72,15 +77,13 @@ class DecoderModule(nn.Module):
         losses, first = [], []
         for scores in asking.scores.values():
             own = scores[at, asked.last]
-            losses.append(
-                routing_loss(own, asked.positive, asked.ignored, self.config.temperature)
-            )
+            losses.append(routing_loss(own, asked.positive, asked.ignored, self.config.temperature))
             others = own.masked_fill(asked.positive | asked.ignored, float("-inf")).amax(1)
             won = (own > others.unsqueeze(1)) & asked.positive
             first.append(won.sum() / asked.positive.sum().clamp_min(1))
         return torch.stack(losses).mean(), torch.stack(first).mean().detach()
 
-    def _run(self, run: Pass, ids: Tensor, positions: Tensor, wanted: Tensor | None) -> Tensor:
+    def run(self, run: Pass, ids: Tensor, positions: Tensor, wanted: Tensor | None) -> Tensor:
         """One forward; with `wanted`, logits fp32 [len(wanted), V] of a batch of one row."""
         call: dict[str, Any] = {
             "input_ids": ids,
@@ -113,8 +116,7 @@ def _contexts(hook: Hook) -> tuple[AbstractContextManager[None], AbstractContext
     return nullcontext(), hook.during(hook.running)
 
 
-def _moved[T: (Packed, Asked)](found: T, device: torch.device) -> T:
+def _moved(found: _Tensors, device: torch.device) -> _Tensors:
     values = {field.name: getattr(found, field.name) for field in fields(found)}
-    return type(found)(
-        **{n: v.to(device) if isinstance(v, Tensor) else v for n, v in values.items()}
-    )
+    tensors: dict[str, Any] = {n: x.to(device) for n, x in values.items() if isinstance(x, Tensor)}
+    return replace(found, **tensors)

@@ -52,12 +52,12 @@ def pack(documents: Sequence[Sequence[Sequence[int]]], pool_size: int) -> Packed
     limit = max(_ROW_TOKENS, *lengths)
     rows: list[list[int]] = []
     used = limit + 1
-    for number, ids in enumerate(parts):
-        if used + len(ids) > limit:
+    for number, length in enumerate(lengths):
+        if used + length > limit:
             rows.append([])
             used = 0
         rows[-1].append(number)
-        used += len(ids)
+        used += length
     width = max(sum(lengths[n] for n in row) for row in rows)
     shape = len(rows), width
     ids, positions = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
@@ -114,12 +114,8 @@ def attend_visible(call: LayerCall, keys: Tensor, values: Tensor, visible: Tenso
         keys, values = (x.repeat_interleave(share, dim=1) for x in (keys, values))
     mask = visible.unsqueeze(1)
     if call.softcap is None:
-        out = scaled_dot_product_attention(
-            call.q, keys, values, attn_mask=mask, scale=call.scale
-        )
+        out = scaled_dot_product_attention(call.q, keys, values, attn_mask=mask, scale=call.scale)
         return out.transpose(1, 2)
     scores = (call.q @ keys.transpose(2, 3)).float() * call.scale / call.softcap
     scores = (call.softcap * torch.tanh(scores)).masked_fill(~mask, float("-inf"))
     return (scores.softmax(-1).to(values.dtype) @ values).transpose(1, 2)
-
-

@@ -51,7 +51,8 @@ def document_scores(
     call: of the flattened batch, one row; keys [C, R].
     """
     rows = query_rows(config, call, routed.tokens)  # [M, J, R]
-    by_token = (rows @ keys.float().T).amax(1)  # [M, C]
+    with torch.autocast(rows.device.type, enabled=False):  # scores in bf16 would tie
+        by_token = (rows @ keys.float().T).amax(1)  # [M, C]
     by_segment = _over_tokens(config, by_token, routed)
     flat = by_segment.flatten(0, 1)
     index = document_of_chunk.expand_as(flat)
@@ -61,23 +62,23 @@ def document_scores(
     else:
         sizes = torch.bincount(document_of_chunk, minlength=documents).clamp_min(1)
         scores = flat.new_zeros(len(flat), documents).scatter_add(1, index, flat) / sizes
-    return scores.unflatten(0, (routed.questions, routed.segments))
+    return scores.view(routed.questions, routed.segments, documents)
 
 
 def _over_tokens(config: MsaConfig, by_token: Tensor, routed: Routed) -> Tensor:
     """[M, C] -> [B, S, C]: `max` and `mean` count the tokens of earlier segments too."""
-    cells, shape = routed.questions * routed.segments, (routed.questions, routed.segments)
+    shape = (routed.questions, routed.segments, by_token.shape[1])
+    empty = by_token.new_zeros(routed.questions * routed.segments, by_token.shape[1])
     if config.query_reduce == "last":
-        found = by_token.new_zeros(cells, by_token.shape[1])
         ends = torch.cat((routed.cell[1:] != routed.cell[:-1], routed.cell.new_ones(1).bool()))
-        return found.index_copy(0, routed.cell[ends], by_token[ends]).unflatten(0, shape)
-    index = routed.cell.unsqueeze(1).expand_as(by_token)
+        return empty.index_copy(0, routed.cell[ends], by_token[ends]).view(shape)
     if config.query_reduce == "max":
-        best = by_token.new_full((cells, by_token.shape[1]), _NEVER)
-        return best.scatter_reduce(0, index, by_token, "amax").unflatten(0, shape).cummax(1).values
-    total = by_token.new_zeros(cells, by_token.shape[1]).index_add(0, routed.cell, by_token)
-    counts = torch.bincount(routed.cell, minlength=cells).unflatten(0, shape).cumsum(1)
-    return total.unflatten(0, shape).cumsum(1) / counts.unsqueeze(2).clamp_min(1)
+        index = routed.cell.unsqueeze(1).expand_as(by_token)
+        best = empty.fill_(_NEVER).scatter_reduce(0, index, by_token, "amax").view(shape)
+        return torch.cummax(best, 1).values
+    total = empty.index_add(0, routed.cell, by_token).view(shape).cumsum(1)
+    counts = torch.bincount(routed.cell, minlength=len(empty)).view(shape[:2]).cumsum(1)
+    return total / counts.unsqueeze(2).clamp_min(1)
 
 
 def choose(scores: Tensor, wanted: Tensor, top_k: int) -> Tensor:
