@@ -19,13 +19,16 @@ from memsvc_router.decoder.state import first_position
 from memsvc_router.training.decoder.packing import attend_visible, lower
 from memsvc_router.training.decoder.routes import Routed, choose, document_scores
 from memsvc_router.training.decoder.samples import PREFIX, UNTAUGHT, Row
+from memsvc_router.training.decoder.sharing import others
 
 
 @dataclass(frozen=True)
 class Asked:
     """Rows of a batch. ids, positions, segment, labels int64 [B, T] (padding: segment of the row's
     end, no label), routed bool [B, T]; wanted int64 [B, S]: the document to be named (-1: none);
-    last int64 [B]: the segment that is taught; positive, ignored bool [B, N]: for its routing."""
+    last int64 [B]: the segment that is taught; positive bool [B, N]: for its routing; passage int64
+    [N]: of each document, its number in the set; evidence int64 [B, E]: passages that are no
+    negatives (-1 pads)."""
 
     ids: Tensor
     positions: Tensor
@@ -35,7 +38,8 @@ class Asked:
     wanted: Tensor
     last: Tensor
     positive: Tensor
-    ignored: Tensor
+    passage: Tensor
+    evidence: Tensor
 
 
 def lay_out(rows: list[Row], top_k: int) -> dict[str, Tensor]:
@@ -65,7 +69,8 @@ def lay_out(rows: list[Row], top_k: int) -> dict[str, Tensor]:
 
 
 class AskPass:
-    """Attention of the batch. `scores` [B, S, N] by router layer, once the forward is done."""
+    """Attention of the batch. `scores` by router layer, once the forward is done: [B, S, N], and
+    behind them those of the documents of other ranks."""
 
     def __init__(
         self, config: MsaConfig, asked: Asked, encoded: EncodePass, document_of_chunk: Tensor
@@ -73,7 +78,7 @@ class AskPass:
         """encoded: a finished pass over the pool's documents; document_of_chunk [C]."""
         self._config, self._asked, self._encoded = config, asked, encoded
         self._document_of_chunk = document_of_chunk
-        self._documents = asked.positive.shape[1]
+        self.others = others(document_of_chunk, asked.passage)
         self._routed = Routed.of(asked.routed, asked.segment)
         self._local: dict[int | None, Tensor] = {}
         self.scores: dict[int, Tensor] = {}
@@ -93,16 +98,18 @@ class AskPass:
 
     def _memory_seen(self, call: LayerCall) -> Tensor:
         """Routes a layer: which chunks each token sees, bool [B, T, C]."""
+        own = self._encoded.routing[call.index]
         scores = document_scores(
             self._config,
             call,
             self._routed,
-            self._encoded.routing[call.index],
-            self._document_of_chunk,
-            self._documents,
+            torch.cat((own, self.others.keys(own))),
+            torch.cat((self._document_of_chunk, self.others.document_of_chunk)),
+            len(self._asked.passage) + self.others.documents,
         )
         self.scores[call.index] = scores
-        chosen = choose(scores, self._asked.wanted, self._config.top_k)
+        near = scores[:, :, : len(self._asked.passage)]
+        chosen = choose(near, self._asked.wanted, self._config.top_k)
         by_chunk = chosen[:, :, self._document_of_chunk]  # [B, S, C]
         segment = self._asked.segment.unsqueeze(2)
         seen = by_chunk.gather(1, segment.clamp_min(0).expand(-1, -1, by_chunk.shape[2]))

@@ -52,7 +52,7 @@ class Batches:
         context = self._options.context_at(step)
         pool = self._pool.documents(
             questions,
-            max(self._options.documents - 1, 0),
+            self._options.documents,
             numbered.take if context else lambda n: min(numbered.take(n), 1),
             context or self._options.documents * len(questions),
             random,
@@ -82,16 +82,16 @@ class Batches:
         segments = int(tokens["segment"].amax()) + 1
         wanted = torch.full((len(rows), segments), -1)
         positive = torch.zeros(len(rows), len(pool), dtype=torch.bool)
-        ignored = torch.zeros_like(positive)
+        evidence = torch.full((len(rows), max(len(q.evidence) for q, *_ in asked)), -1)
         for at, (question, chain, row, hop) in enumerate(asked):
             places = [place[self._index[passage.id]] for passage in chain]
             wanted[at, : len(row.wanted)] = torch.tensor([places[i] for i in row.wanted])
-            evidence = [place[self._index[name]] for name in question.evidence]
-            ignored[at, evidence] = True
+            known = [self._index[name] for name in question.evidence]
+            evidence[at, : len(known)] = torch.tensor(known)
             if hop < len(chain):
-                positive[at, places[hop] if question.every else evidence] = True
+                positive[at, places[hop] if question.every else [place[n] for n in known]] = True
         fields: dict[str, Tensor] = {**tokens, "wanted": wanted, "positive": positive}
-        return Asked(**fields, ignored=ignored & ~positive)
+        return Asked(**fields, passage=torch.tensor(pool), evidence=evidence)
 
     def _require(self, negatives: Sequence[Sequence[int]] | None) -> None:
         """Refuse what would fail in the midst of a run."""
@@ -102,6 +102,11 @@ class Batches:
             raise ValueError(
                 f"negatives: expected those of {len(questions)} questions, got {len(negatives)}; "
                 "mine them anew for this set"
+            )
+        if len(self._data.passages) <= max(len(q.evidence) for q in questions):
+            raise DataError(
+                f"the training set has {len(self._data.passages)} passages, all of them evidence "
+                "of one question: routing has nothing to choose from; add more"
             )
         for question in questions:
             missing = [name for name in question.evidence if name not in self._index]

@@ -8,7 +8,7 @@ that are hardest to tell apart, and sets that contradict each other never meet.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class Pool:
     def __init__(self, data: TrainingSet, negatives: Sequence[Sequence[int]] | None) -> None:
         """negatives: numbers of passages, mined for each question."""
         self._data, self._index = data, data.index()
-        self._negatives = negatives
+        self._negatives = negatives or [()] * len(data.questions)
         self._of_set: dict[str, list[int]] = defaultdict(list)
         for number, passage in enumerate(data.passages):
             self._of_set[passage.dataset].append(number)
@@ -72,12 +72,14 @@ class Pool:
         budget: int,
         random: np.random.Generator,
     ) -> list[int]:
-        """Numbers of passages in random order: what the questions need, `mined` negatives of each,
-        and others of their sets (then of any) until they cost the budget together."""
-        chosen: dict[int, int] = {}
-        for number in self._needed(questions, mined, random):
-            chosen[number] = cost(number)
-        spent = sum(chosen.values())
+        """Numbers of passages in random order: what the questions need and, beside it, `mined`
+        negatives of each and others of their sets (then of any) until they cost the budget."""
+        needed = [self._index[name] for q in questions for name in self._data.questions[q].evidence]
+        chosen = {number: cost(number) for number in dict.fromkeys(needed)}
+        spent = 0
+        for number in self._mined(questions, mined, random):
+            if number not in chosen:
+                spent += chosen.setdefault(number, cost(number))
         sets = dict.fromkeys(self._data.questions[q].dataset for q in questions)
         near = [number for name in sets for number in self._of_set[name]]
         for source in (near, range(len(self._data.passages))):
@@ -89,15 +91,12 @@ class Pool:
         found = list(chosen)
         return [found[i] for i in random.permutation(len(found))]
 
-    def _needed(
-        self, questions: Sequence[int], mined: int, random: np.random.Generator
-    ) -> dict[int, None]:
-        found: dict[int, None] = {}
+    def _mined(
+        self, questions: Sequence[int], most: int, random: np.random.Generator
+    ) -> Iterator[int]:
         for q in questions:
-            found |= dict.fromkeys(self._index[name] for name in self._data.questions[q].evidence)
-            some = self._negatives[q] if self._negatives is not None else ()
-            found |= dict.fromkeys(some[i] for i in random.permutation(len(some))[:mined])
-        return found
+            some = self._negatives[q]
+            yield from (some[i] for i in random.permutation(len(some))[:most])
 
 
 def draw(seed: int, batch: int) -> np.random.Generator:

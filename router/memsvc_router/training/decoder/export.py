@@ -54,6 +54,8 @@ def export_checkpoint(base: Checkpoint, network: nn.Module, out: Path, dtype: to
             out.replace(old)
         part.replace(out)
     finally:
+        if old.exists() and not out.exists():
+            old.replace(out)
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 from transformers import PreTrainedModel
 
-from memsvc_router.decoder.attention import Hook, Pass, attach_hook
+from memsvc_router.decoder.attention import Hook, attach_hook
 from memsvc_router.decoder.config import MsaConfig
+from memsvc_router.decoder.passes import EncodePass
 from memsvc_router.training.decoder.asking import Asked, AskPass
 from memsvc_router.training.decoder.packing import Packed, PackedPass
 from memsvc_router.training.decoder.samples import UNTAUGHT
@@ -57,13 +58,10 @@ class DecoderModule(nn.Module):
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Losses, scalars fp32."""
-        packed, asked = batch.documents, batch.asked
-        encoded = PackedPass(self.config, packed)
-        self.run(encoded, packed.ids, packed.positions, None)
-        asking = AskPass(self.config, asked, encoded, packed.document_of_chunk)
+        asked = batch.asked
+        encoded = self.encode(batch.documents)
         taught = (asked.labels.flatten() != UNTAUGHT).nonzero().squeeze(1)
-        ids, positions = asked.ids.reshape(1, -1), asked.positions.reshape(1, -1)
-        logits = self.run(asking, ids, positions, taught)
+        asking, logits = self.ask(asked, encoded, batch.documents.document_of_chunk, taught)
         labels = asked.labels.flatten()[taught]
         lm = cross_entropy(logits, labels)
         aux, first = self._routing(asking, asked)
@@ -71,32 +69,45 @@ class DecoderModule(nn.Module):
         foreseen = (logits.detach().argmax(1) == labels).float().mean()
         return {"loss": loss, "lm": lm, "aux": aux, "foreseen": foreseen, "routed_first": first}
 
-    def _routing(self, asking: AskPass, asked: Asked) -> tuple[Tensor, Tensor]:
-        """L_aux, and the share of positives that score higher than every negative."""
-        at = torch.arange(len(asked.last), device=asked.last.device)
-        losses, first = [], []
-        for scores in asking.scores.values():
-            own = scores[at, asked.last]
-            losses.append(routing_loss(own, asked.positive, asked.ignored, self.config.temperature))
-            others = own.masked_fill(asked.positive | asked.ignored, float("-inf")).amax(1)
-            won = (own > others.unsqueeze(1)) & asked.positive
-            first.append(won.sum() / asked.positive.sum().clamp_min(1))
-        return torch.stack(losses).mean(), torch.stack(first).mean().detach()
+    def encode(self, packed: Packed) -> PackedPass:
+        """Run documents: their blocks, with gradient."""
+        run = PackedPass(self.config, packed)
+        with self.hook.during(run):
+            self.network.base_model(
+                input_ids=packed.ids, position_ids=packed.positions, use_cache=False
+            )
+        return run
 
-    def run(self, run: Pass, ids: Tensor, positions: Tensor, wanted: Tensor | None) -> Tensor:
-        """One forward; with `wanted`, logits fp32 [len(wanted), V] of a batch of one row."""
+    def ask(
+        self, asked: Asked, encoded: EncodePass, document_of_chunk: Tensor, wanted: Tensor
+    ) -> tuple[AskPass, Tensor]:
+        """Run questions over a pool [C]: their routes, and logits fp32 [len(wanted), V] of tokens
+        of the flattened batch."""
+        run = AskPass(self.config, asked, encoded, document_of_chunk)
         call: dict[str, Any] = {
-            "input_ids": ids,
-            "position_ids": positions,
+            "input_ids": asked.ids.reshape(1, -1),
+            "position_ids": asked.positions.reshape(1, -1),
+            "logits_to_keep": wanted,
             "use_cache": False,
         }
         with self.hook.during(run):
-            if wanted is None:
-                self.network.base_model(**call)
-                return positions
-            out = self.network(**call, logits_to_keep=wanted)
+            out = self.network(**call)
         logits: Tensor = out.logits[0].float()
-        return logits
+        return run, logits
+
+    def _routing(self, asking: AskPass, asked: Asked) -> tuple[Tensor, Tensor]:
+        """L_aux, and the share of positives that score higher than every negative."""
+        at = torch.arange(len(asked.last), device=asked.last.device)
+        passage = torch.cat((asked.passage, asking.others.passage))
+        evidence = (passage[:, None] == asked.evidence[:, None]).any(2)
+        positive = pad(asked.positive, (0, asking.others.documents))
+        losses, first = [], []
+        for scores in asking.scores.values():
+            own = scores[at, asked.last]
+            losses.append(routing_loss(own, positive, evidence, self.config.temperature))
+            best = own.masked_fill(positive | evidence, float("-inf")).amax(1, keepdim=True)
+            first.append(((own > best) & positive).sum() / positive.sum().clamp_min(1))
+        return torch.stack(losses).mean(), torch.stack(first).mean().detach()
 
 
 def checkpoint_gradients(module: DecoderModule) -> None:

@@ -17,11 +17,11 @@ _RATES = {"warmup": 1e-4, "main": 6e-6, "sft": 6e-6}
 class DecoderTraining:
     """Options of `decoder_task`. Raises ValueError naming the option that is wrong.
 
-    questions: samples of one step. documents: of the step's pool for each question (what it needs,
-    mined negatives, then others of its data set). max_tokens: longest part of a document, and
-    longest question with the texts read. numbers: documents are numbered below it, anew each step,
-    so that the model reads numbers instead of remembering them. context: tokens of the documents
-    of a step of the stage `sft`, at its start and at its end, which is `context_steps` later.
+    questions: samples of one step. documents: of the step's pool for each question, beside what it
+    needs (mined negatives, then others of its data set). max_tokens: longest part of a document,
+    and longest question with the texts read. numbers: documents are numbered below it, anew each
+    step, so that the model reads numbers instead of remembering them. context: tokens of those
+    documents in the stage `sft`, at its start and at its end, which is `context_steps` later.
     """
 
     stage: Stage = "warmup"

@@ -7,7 +7,7 @@ Legend: R rows, L tokens of a row, C chunks, N documents.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from memsvc_kernels import chunk_offsets
@@ -16,7 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from memsvc_router.decoder.attention import LayerCall
 from memsvc_router.decoder.config import MsaConfig
-from memsvc_router.decoder.passes import EncodePass
+from memsvc_router.decoder.passes import EncodePass, causal
 
 _ROW_TOKENS = 1024  # of a row, unless a document needs more
 
@@ -86,9 +86,10 @@ class PackedPass(EncodePass):
 
     def attend(self, call: LayerCall) -> Tensor:
         """See `Pass.attend`."""
-        if self._alone:
-            return super().attend(call)
         self.keep(call)
+        if self._alone:
+            same = call.q.dtype
+            return causal(replace(call, k=call.k.to(same), v=call.v.to(same)))
         return attend_visible(call, call.k, call.v, self._seen(call.window))
 
     def _seen(self, window: int | None) -> Tensor:
@@ -110,6 +111,8 @@ def attend_visible(call: LayerCall, keys: Tensor, values: Tensor, visible: Tenso
     """Attention of a batch by a mask: keys, values [B, G, S, D], visible bool [B, T, S] (no row
     sees nothing) -> [B, T, H, D]."""
     share = call.q.shape[1] // keys.shape[1]
+    # Where a norm computes in fp32, autocast leaves queries and values in two precisions.
+    keys, values = (x.to(call.q.dtype) for x in (keys, values))
     if share > 1:
         keys, values = (x.repeat_interleave(share, dim=1) for x in (keys, values))
     mask = visible.unsqueeze(1)

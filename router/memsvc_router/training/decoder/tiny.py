@@ -1,7 +1,7 @@
 """The smallest decoder that shows the architecture at work, and tasks made up for it.
 
-Worlds of things, their keepers and the keepers' codes, no two worlds alike: "what is the code of
-K17?" takes one document, "what is the code of the keeper of T3?" two. Nothing can be known by
+Worlds of things, their keepers and what these hold, no two worlds alike: "what can be had from
+K17 ?" takes one document, "what can be had from whoever has T3 ?" two. Nothing can be known by
 heart, so a model that answers has learnt to route, to name what it was routed to, to read and to
 stop. Knows words and shapes; the training is that of every decoder.
 """
@@ -31,6 +31,10 @@ THINGS = KEEPERS = 128  # names of each kind
 CODES = 64
 NUMBERS = 128  # documents are numbered below it
 POOL_SIZE, TOP_K = 8, 4
+TRAINING = tuple(  # options of `memsvc train`
+    "--stage main --fp32 --steps 3000 --rate 0.002 --questions 16 --documents 2 --max-tokens 256 "
+    f"--numbers {NUMBERS}".split()
+)
 _LINKED = 24  # things of one world, each with a keeper of its own
 _OTHERS = 16  # keepers of one world that keep nothing
 _SENTENCES = ("{} rests with {} !", "{} holds code {} !")
@@ -57,12 +61,12 @@ def write_base(out: Path, seed: int = 0) -> None:
     tokenizer = _tokenizer()
     config = Qwen3Config(
         vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=64,
-        intermediate_size=128,
+        hidden_size=128,
+        intermediate_size=256,
         num_hidden_layers=4,
         num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
+        num_key_value_heads=4,
+        head_dim=32,
         max_position_embeddings=512,
         tie_word_embeddings=True,
         initializer_range=0.1,
