@@ -1,4 +1,4 @@
-"""The commands that need the server's packages: `memsvc serve` and `memsvc doctor`.
+"""The commands that need the server's packages: `memsvc serve`, `doctor` and `router`.
 
 They join the CLI through the entry-point group `memsvc.commands`. What is heavy is imported by
 the command that needs it, because every `memsvc` call loads this module.
@@ -17,6 +17,7 @@ import typer
 from memsvc_client.cli import banks, exits
 from memsvc_client.cli.output import Output
 
+from memsvc import router_cli
 from memsvc.estimating import estimate_offline
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def register(app: typer.Typer) -> None:
         raise ImportError(f"memsvc[server] is not installed: {', '.join(missing)}")
     app.command("serve")(serve)
     app.command("doctor")(doctor)
+    router_cli.register(app)
     banks.estimate_offline_by(estimate_offline)
 
 

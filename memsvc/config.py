@@ -88,13 +88,15 @@ class ServerConfig(BaseSettings):
     )
     model: str | None = Field(
         None,
-        description="Directory or Hugging Face id of the model; none: the one that ships with "
-        "memsvc. Banks of another model are encoded anew.",
+        description="Directory or Hugging Face id of the model; none: the router version that is "
+        "current (`memsvc router`), else the one that ships with memsvc. Banks of another model "
+        "are encoded anew.",
     )
     previous_model: str | None = Field(
         None,
         description="The model before this one: it serves the banks that it encoded until they are "
-        "encoded anew, and is loaded only for that; none: the one that ships.",
+        "encoded anew, and is loaded only for that; none: the router version before, else the one "
+        "that ships.",
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 from memsvc.config import ServerConfig, split_address
+from memsvc.routers import served_by
 
 _PACKAGES = ("memsvc", "torch", "transformers", "grpcio", "protobuf", "sqlalchemy", "numpy")
 _LEAST_FREE_BYTES = 1 << 30
@@ -134,12 +135,15 @@ def _model(config: ServerConfig) -> str:
     from memsvc_router.api import DocumentText
 
     started = time.perf_counter()
-    model = load_model(config.model)
+    served = served_by(config)
+    model = load_model(served.model)
     loaded = time.perf_counter() - started
     blocks = model.encode([DocumentText("A test", "The doctor reads this sentence.")])
     if blocks[0].tokens < 1:
         raise _UnwellError("the model encodes a sentence to nothing")
-    return f"{model.identity.model} ({model.identity.digest}) loads in {loaded:.1f} s and encodes"
+    version = f", router version {served.version}," if served.version else ""
+    named = f"{model.identity.model} ({model.identity.digest}){version}"
+    return f"{named} loads in {loaded:.1f} s and encodes"
 
 
 def _existing(path: Path) -> Path:

@@ -18,6 +18,7 @@ from memsvc.config import ServerConfig
 from memsvc.engine import Engine, EngineConfig
 from memsvc.pagination import PageTokens
 from memsvc.retrieval import Retrieval
+from memsvc.routers import served_by
 from memsvc.server.app import Application
 from memsvc.server.services import Services
 from memsvc.telemetry import Metrics
@@ -47,7 +48,8 @@ async def serve(
 
     `load_model` gets a name as in the settings, None for the model that ships.
     `on_listening` gets the bound `HOST:PORT` once calls are taken (the model may still load).
-    Raises OSError if an address cannot be bound, and StorageError if the store cannot be opened.
+    Raises OSError if an address cannot be bound, and StorageError if the store cannot be opened
+    or the router version that should serve is gone.
     """
     stop = stop or asyncio.Event()
     config.data.mkdir(parents=True, exist_ok=True)
@@ -64,10 +66,13 @@ async def serve(
 
 
 async def _start(config: ServerConfig, load_model: Callable[[str | None], MemoryModel]) -> Engine:
+    served = served_by(config)
+    if served.version:
+        _log.info("router", extra={"data": {"version": served.version}})
     previous = None
-    if config.previous_model != config.model:
-        previous = partial(load_model, config.previous_model)
-    return await Engine.start(engine_config(config), partial(load_model, config.model), previous)
+    if served.previous != served.model:
+        previous = partial(load_model, served.previous)
+    return await Engine.start(engine_config(config), partial(load_model, served.model), previous)
 
 
 async def _serve_engine(
