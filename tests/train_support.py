@@ -1,6 +1,6 @@
 """A small real task for the tests of training: questions find their documents by routing.
 
-Run as a program it trains: `python tests/train_support.py FOLDER STEPS [--pause SECONDS]`, alone
+Run as a program it trains: `python tests/train_support.py FOLDER STEPS [OPTIONS]`, alone
 or under torchrun or accelerate's launcher. Then each rank leaves its parameters and its losses.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from memsvc_router.training.checkpointing import STATE
 from memsvc_router.training.distributed import gather_rows
-from memsvc_router.training.loop import Loop, LoopOptions
+from memsvc_router.training.loop import Loop, LoopOptions, Summary
 from memsvc_router.training.losses import routing_loss
 from torch import Tensor, nn
 
@@ -86,6 +89,21 @@ class PairsTask:
         torch.save(self.module.state_dict(), folder / "weights.pt")
 
 
+def train(
+    folder: Path, task: PairsTask | None = None, until: int | None = None, **changes: Any
+) -> Summary:
+    """As a process of its own would: a new task, a new loop."""
+    loop = Loop(task or PairsTask(dropout=0.2), replace(OPTIONS, **changes), folder)
+    return loop.run(until)
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    """What a folder's state holds."""
+    state = torch.load(folder / STATE, weights_only=True)
+    found: dict[str, Tensor] = state["module"]
+    return found
+
+
 def losses(folder: Path) -> dict[int, float]:
     """The loss of each step, from the metrics."""
     rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
@@ -97,6 +115,20 @@ def same(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
+def die_in_save(which: int) -> None:
+    """Kill this process when the bytes of its n-th state are written, but not yet on the disk."""
+    really = os.fsync
+    synced: list[str] = []
+
+    def sync(file: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{file}"))
+        if sum(path.endswith("state.pt.part") for path in synced) == which:
+            os.kill(os.getpid(), signal.SIGKILL)
+        really(file)
+
+    os.fsync = sync  # type: ignore[assignment]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -104,11 +136,15 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--save-every", type=int, default=2)
+    parser.add_argument("--die-in-save", type=int, help="kill this process in its n-th save")
+    parser.add_argument("--total", type=int, help="of the budget; the run stops at STEPS")
     given = parser.parse_args()
+    if given.die_in_save:
+        die_in_save(given.die_in_save)
     task = PairsTask(given.dropout, given.pause)
-    options = replace(OPTIONS, steps=given.steps, save_every=given.save_every)
+    options = replace(OPTIONS, steps=given.total or given.steps, save_every=given.save_every)
     loop = Loop(task, options, given.folder)
-    loop.run()
+    loop.run(given.steps)
     rank = loop.accelerator.process_index
     loop.export(given.folder / "exported", PairsTask)
     if not loop.sharded:
