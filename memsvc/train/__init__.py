@@ -1,0 +1,1 @@
+"""`memsvc train`: training from files and from banks, on the command line."""
