@@ -26,7 +26,7 @@ def test_the_product_of_two_texts_is_close_to_their_bm25_score() -> None:
     documents = torch.randint(3, 2000, (40, 60), generator=generator)
     documents[:, :5] = torch.randint(3, 40, (40, 5), generator=generator)
     mask = torch.ones_like(documents, dtype=torch.bool)
-    rows, tokens, weights = frequencies(documents, mask)
+    rows, tokens, weights = frequencies(documents, mask, torch.full((40,), 60.0))
     keys = superpose(table, rows, tokens, weights, 40)
     asked = documents[7, 10:16].unique()
     query = superpose(table, torch.zeros_like(asked), asked, torch.ones(len(asked)), 1)
@@ -54,6 +54,17 @@ def test_a_rare_word_finds_its_document_among_look_alikes() -> None:
     for name in names:
         found = model.recall(view, f"What happened in {name}?", AskOptions(max_hops=1))
         assert found.hits[0].document_id == name
+
+
+def test_a_short_note_is_not_buried_by_long_documents() -> None:
+    note = DocumentText("", "My dentist is Dr Okafor in Hill Street.")
+    novel = " ".join(f"On day {n} the dentist walked down the street and sang." for n in range(400))
+    found = default_model().recall(
+        bank({"note": note, "novel": DocumentText("", novel)}),
+        "Who is my dentist and in which street?",
+        AskOptions(max_hops=1),
+    )
+    assert found.hits[0].document_id == "note"
 
 
 def test_chunks_of_one_part_share_their_words() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,10 +13,20 @@ from tokenizers import Tokenizer
 
 from memsvc_router.api import ROUTING, SPANS, DocumentText, EncodedDocument, content_name
 from memsvc_router.batching import by_length
-from memsvc_router.network import MemoryNetwork
+from memsvc_router.network import MemoryNetwork, PartBatch
 from memsvc_router.texts import Piece, chunk_spans, pad, parts_of, tokenize
 
 _BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part with the tokens and the number of parts of its document."""
+
+    piece: Piece
+    tokens: int
+    parts: int
+
 
 _Pooled = tuple[NDArray[np.float16], NDArray[np.float16]]
 
@@ -30,7 +41,7 @@ def encode_documents(
     split = [
         parts_of(title, text, config.part_tokens) for title, text in zip(titles, texts, strict=True)
     ]
-    parts = [part for own in split for part in own]
+    parts = [_Part(p, sum(len(o.ids) for o in own), len(own)) for own in split for p in own]
     pooled = _pool_all(network, parts)
     found, at = [], 0
     for own in split:
@@ -55,20 +66,24 @@ def _by_layer(content: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:
     return {content_name(i): np.ascontiguousarray(content[:, i]) for i in range(layers)}
 
 
-def _pool_all(network: MemoryNetwork, parts: Sequence[Piece]) -> list[_Pooled]:
+def _pool_all(network: MemoryNetwork, parts: Sequence[_Part]) -> list[_Pooled]:
     """Blocks of every part, computed in batches of similar length."""
     pooled: list[_Pooled] = [None] * len(parts)  # type: ignore[list-item]
-    for some in by_length([len(part.ids) for part in parts], _BATCH_TOKENS):
+    for some in by_length([len(part.piece.ids) for part in parts], _BATCH_TOKENS):
         for i, blocks in zip(some, _pool(network, [parts[i] for i in some]), strict=True):
             pooled[i] = blocks
     return pooled
 
 
 @torch.inference_mode()
-def _pool(network: MemoryNetwork, parts: Sequence[Piece]) -> list[_Pooled]:
-    batch = pad([p.ids for p in parts])
-    chunk_of_token, counts = chunk_offsets([len(p.ids) for p in parts], network.config.pool_size)
-    blocks = network.blocks(batch.ids, batch.mask, chunk_of_token, sum(counts))
+def _pool(network: MemoryNetwork, parts: Sequence[_Part]) -> list[_Pooled]:
+    lengths = [len(p.piece.ids) for p in parts]
+    batch = pad([p.piece.ids for p in parts])
+    chunk_of_token, counts = chunk_offsets(lengths, network.config.pool_size)
+    of_document = torch.tensor([(p.tokens, p.parts) for p in parts]).T
+    blocks = network.blocks(
+        PartBatch(batch.ids, batch.mask, chunk_of_token, sum(counts), *of_document)
+    )
     content = blocks.content.to(torch.float16).split(counts)
     routing = blocks.routing.to(torch.float16).split(counts)
     return [(c.numpy().copy(), r.numpy().copy()) for c, r in zip(content, routing, strict=True)]

@@ -24,7 +24,8 @@ class Sampling:
 
 @dataclass(frozen=True)
 class AskOptions:
-    """Budgets of one question. `k`: documents routed to; `max_hops`: rounds of routing;
+    """Budgets of one question. `k`: documents routed to; `max_hops`: rounds of routing at most
+    (the model stops as soon as it has what it needs);
     `max_documents`: texts read in all; `max_read_tokens`: tokens of texts read in all;
     `max_seconds`: after it no further round begins and the answer is given from what was read;
     `min_confidence`: below it the answer is "not in memory".
@@ -33,8 +34,8 @@ class AskOptions:
     """
 
     k: int | None = None
-    max_hops: int = 2
-    max_documents: int = 12
+    max_hops: int = 4
+    max_documents: int = 20
     min_confidence: float | None = None  # None: the model's own threshold
     max_read_tokens: int | None = None
     max_seconds: float | None = None
@@ -114,12 +115,16 @@ class Usage:
 
 @dataclass(frozen=True)
 class Done:
-    """The end of an answer. `found` is False when memory holds no answer (then `answer` is "")."""
+    """The end of an answer. `found` is False when memory holds no answer (then `answer` is "").
+
+    `hits`: every document that was seen, best first, where the model has such an order.
+    """
 
     answer: str
     found: bool
     confidence: float
     usage: Usage = field(default_factory=Usage)
+    hits: tuple[Hit, ...] = ()
 
 
 Event = Hop | Citation | Token | Done
@@ -133,8 +138,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Recall:
-    """The answer to "which documents?". With several hops: documents read first, in the order of
-    reading, then the last routed by score."""
+    """The answer to "which documents?", best first. With several hops what was read has a say in
+    the order."""
 
     hits: tuple[Hit, ...]
     hops: tuple[Hop, ...]

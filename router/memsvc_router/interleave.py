@@ -12,7 +12,7 @@ from typing import Protocol
 
 from memsvc_router.api import AskOptions, Hit, Hop, LayerRoute, MemoryView, Step
 
-_READ_TOKENS = 4096  # of texts, where the options set no bound
+_READ_TOKENS = 8192  # of texts, where the options set no bound
 
 
 class Budget:

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from memsvc_router.config import MemoryConfig
 from memsvc_router.lexical import HIGHEST, codes, frequencies, superpose
 
+# What a chunk's meaning loses with every doubling of its document's parts (dev/LOG.md, M4).
+_LONG, _LONGEST = 0.1, 6.0
+
 
 class Router(nn.Module):
     """Routing keys and queries (MSA §1-2): meaning, and the exact words (MODEL.md, fact 4).
@@ -39,14 +42,21 @@ class Router(nn.Module):
         table = codes(vocabulary, self.layers * self.width)
         self.register_buffer("codes", table, persistent=False)
 
-    def keys(self, pooled: Tensor, words: Tensor) -> Tensor:
-        """pooled [C, E] final states, words [C, (L-1)·R] of each chunk's part -> fp32 [C, L, R]."""
+    def keys(self, pooled: Tensor, words: Tensor, parts: Tensor) -> Tensor:
+        """pooled [C, E] final states, words [C, (L-1)·R] of each chunk's part, parts [C]: how many
+        its document has -> fp32 [C, L, R]. Of many chunks one is close to anything, so that those
+        of long documents count for less."""
         meaning = torch.nn.functional.normalize(pooled.float(), dim=-1)
-        return torch.cat((meaning, words.float()), 1).unflatten(1, (-1, self.width))
+        share = 1 - _LONG * parts.float().log2().clamp(max=_LONGEST)
+        both = torch.cat((meaning * share.unsqueeze(1), words.float()), 1)
+        return both.reshape(len(both), -1, self.width)
 
-    def words(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """The words of every part: ids int64 [B, T], mask bool [B, T] -> fp32 [B, (L-1)·R]."""
-        rows, tokens, weights = frequencies(ids, mask & (self._idf(ids) > 0))
+    def words(self, ids: Tensor, mask: Tensor, documents: Tensor) -> Tensor:
+        """The words of every part: ids int64 [B, T], mask bool [B, T], documents [B]: tokens of
+        the whole document -> fp32 [B, (L-1)·R]. Its length is the mean of both, geometrically."""
+        inside = mask & (self._idf(ids) > 0)
+        lengths = (mask.sum(1).float() * documents.float()).sqrt()
+        rows, tokens, weights = frequencies(ids, inside, lengths)
         root = self._idf(tokens).sqrt()
         return superpose(self.codes, rows, tokens, weights * root, len(ids))
 
@@ -61,7 +71,7 @@ class Router(nn.Module):
         meaning = torch.nn.functional.normalize(self.query(pooled).float(), dim=-1)
         words = self._asked(ids, mask, types, final)
         both = torch.cat((meaning * share[:, :1], words * share[:, 1:]), 1)
-        return both.unflatten(1, (-1, self.width))
+        return both.reshape(len(both), -1, self.width)
 
     def _asked(self, ids: Tensor, mask: Tensor, types: Tensor, final: Tensor) -> Tensor:
         """Words that a question asks for, weighted by context; a repeated one counts once."""
@@ -76,7 +86,8 @@ class Router(nn.Module):
         return superpose(self.codes, rows[mask], ids[mask], weights[mask], len(ids))
 
     def _idf(self, ids: Tensor) -> Tensor:
-        return self.word_weight(ids).squeeze(-1).float()
+        weight: Tensor = self.word_weight(ids)
+        return weight.squeeze(-1).float()
 
 
 class MemoryLayer(nn.Module):

@@ -25,15 +25,14 @@ def codes(vocabulary: int, width: int) -> Tensor:
     return torch.from_numpy(bits.astype(np.int8) * 2 - 1).reshape(vocabulary, width)
 
 
-def frequencies(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distinct tokens of each row and BM25's weight of each: ids int64 [B, T], mask bool [B, T]
-    -> rows int64 [N], tokens int64 [N], weights fp32 [N]."""
+def frequencies(ids: Tensor, mask: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distinct tokens of each row and BM25's weight of each: ids int64 [B, T], mask bool [B, T],
+    lengths fp32 [B] in tokens -> rows int64 [N], tokens int64 [N], weights fp32 [N]."""
     most = int(ids.max()) + 1
     row_of = torch.arange(len(ids), device=ids.device).unsqueeze(1).expand_as(ids)
     pairs, counts = torch.unique((row_of * most + ids)[mask], return_counts=True)
     rows, tokens = pairs // most, pairs % most
-    length = mask.sum(1).float()[rows]
-    times = counts.float()
+    times, length = counts.float(), lengths[rows]
     weights = times * HIGHEST / (times + _K1 * (1 - _B + _B * length / _USUAL_TOKENS))
     return rows, tokens, weights
 

@@ -20,6 +20,19 @@ from memsvc_router.layers import MemoryLayer, PointerHeads, Router, pool_states
 
 
 @dataclass(frozen=True)
+class PartBatch:
+    """Padded parts of documents: ids int64 [B, T], mask bool [B, T]; chunk_of_token covers the
+    tokens in `mask`. document_tokens, document_parts int64 [B]: of the whole document."""
+
+    ids: Tensor
+    mask: Tensor
+    chunk_of_token: Tensor
+    chunks: int
+    document_tokens: Tensor
+    document_parts: Tensor
+
+
+@dataclass(frozen=True)
 class Blocks:
     """Pooled blocks of a batch of parts: content [C, Lm, 2, G, D], routing keys [C, L, R]."""
 
@@ -78,13 +91,15 @@ class MemoryNetwork(nn.Module):
             out: Tensor = self.reader(input_ids=ids, token_type_ids=types).last_hidden_state
         return out
 
-    def blocks(self, ids: Tensor, mask: Tensor, chunk_of_token: Tensor, chunks: int) -> Blocks:
-        """Encode parts, each alone, and pool them. chunk_of_token covers the tokens in `mask`."""
-        pooled = pool_states(self.states(ids, mask), mask, chunk_of_token, chunks)
+    def blocks(self, parts: PartBatch) -> Blocks:
+        """Encode parts, each alone, and pool them."""
+        ids, mask = parts.ids, parts.mask
+        pooled = pool_states(self.states(ids, mask), mask, parts.chunk_of_token, parts.chunks)
         row_of_token = torch.arange(len(ids)).unsqueeze(1).expand_as(ids)[mask]
-        row_of_chunk = row_of_token.new_zeros(chunks).scatter(0, chunk_of_token, row_of_token)
-        words = self.router.words(ids, mask)[row_of_chunk]
-        return Blocks(self.content(pooled), self.router.keys(pooled, words))
+        row = row_of_token.new_zeros(parts.chunks).scatter(0, parts.chunk_of_token, row_of_token)
+        words = self.router.words(ids, mask, parts.document_tokens)[row]
+        keys = self.router.keys(pooled, words, parts.document_parts[row])
+        return Blocks(self.content(pooled), keys)
 
     def content(self, pooled: Tensor) -> Tensor:
         """What memory layers see of chunks: pooled final states [C, E] -> [C, Lm, 2, G, D]."""

@@ -132,15 +132,16 @@ class SmallMemoryModel:
         floor = options.min_confidence
         floor = self.network.config.min_confidence if floor is None else floor
         sure = confidence(best) if best else 0.0
+        usage, ranking = _usage(run.state, hops, began), tuple(run.ranking())
         if best is None or best.span is None or sure < floor:
-            yield Done("", False, sure, _usage(run.state, hops, began))
+            yield Done("", False, sure, usage, ranking)
             return
         yield from _citations(run, best)
         number, first, last = best.span
         answer = best.path.sources[number].document.text[first:last]
         for word in re.findall(r"\S+\s*", answer):
             yield Token(word)
-        yield Done(answer, True, sure, _usage(run.state, hops, began))
+        yield Done(answer, True, sure, usage, ranking)
 
 
 def answer_score(reading: Reading) -> float:

@@ -83,8 +83,12 @@ def build_corpus(
     pieces = [p for _, p in parts]
     pooled = _kept(network, pieces, folder)
     first = torch.searchsorted(passage, torch.arange(len(passages) + 1))
-    meaning = torch.nn.functional.normalize(pooled.float(), dim=-1).to(torch.bfloat16)
-    words = _words(network, pieces)
+    owner = passage.new_tensor([n for n, _ in parts])
+    many = torch.bincount(owner)[owner]
+    lengths = torch.tensor([len(p.ids) for p in pieces])
+    tokens = torch.zeros(len(passages), dtype=torch.long).index_add(0, owner, lengths)[owner]
+    words = _words(network, pieces, tokens)
+    meaning = network.router.keys(pooled, words[part][:, :0], many[part])[:, 0].to(torch.bfloat16)
     low = [p.text.lower() for p in passages]
     return Corpus(low, titles, texts, pooled, meaning, words, part, passage, first)
 
@@ -120,9 +124,10 @@ def _pool(network: MemoryNetwork, parts: Sequence[Piece]) -> Tensor:
 
 
 @torch.inference_mode()
-def _words(network: MemoryNetwork, parts: Sequence[Piece]) -> Tensor:
+def _words(network: MemoryNetwork, parts: Sequence[Piece], documents: Tensor) -> Tensor:
     found = []
     for at in range(0, len(parts), 512):
-        batch = pad([p.ids for p in parts[at : at + 512]])
-        found.append(network.router.words(batch.ids, batch.mask).to(torch.bfloat16))
+        some = slice(at, at + 512)
+        batch = pad([p.ids for p in parts[some]])
+        found.append(network.router.words(batch.ids, batch.mask, documents[some]).bfloat16())
     return torch.cat(found)
