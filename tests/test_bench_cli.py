@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from memsvc_router.api import AskOptions
 from typer.testing import CliRunner
 
 from memsvc.bench import degrade, needle_run, runner, running
@@ -50,8 +51,30 @@ def test_recall_prints_one_json_object(app: typer.Typer, files: list[str]) -> No
     report = json.loads(ran.stdout)
     expected = {"path", "n", "recall", "all", "latency_ms", "tokens", "bytes_per_token"}
     assert expected <= set(report)
-    assert (report["n"], report["k"], report["hops"], report["documents"]) == (2, 4, 1, 4)
+    assert (report["n"], report["k"], report["documents"]) == (2, 4, 4)
     assert "asking" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cap"),
+    [([], AskOptions().max_hops), (["--hops", "2"], 2), (["--path", "rag"], 1)],
+)
+def test_the_model_stops_by_itself_below_a_cap_that_is_told(
+    app: typer.Typer, files: list[str], arguments: list[str], cap: int
+) -> None:
+    for verb in ("recall", "answer"):
+        ran = CliRunner().invoke(app, ["bench", verb, *files, *arguments, "--json"])
+        assert ran.exit_code == 0, ran.output
+        assert json.loads(ran.stdout)["hops"] == cap
+
+
+def test_a_runs_settings_say_the_cap_of_each_path(app: typer.Typer, files: list[str]) -> None:
+    for arguments, cap in (([], AskOptions().max_hops), (["--hops", "3"], 3)):
+        both = ["--paths", "msa,bm25", *arguments, "--json"]
+        ran = CliRunner().invoke(app, ["bench", "run", *files, *both])
+        told = json.loads(ran.stdout)
+        assert told["settings"]["max_hops"] == cap
+        assert [path["settings"]["max_hops"] for path in told["paths"]] == [cap, 1]
 
 
 def test_answer_prints_one_json_object(app: typer.Typer, files: list[str]) -> None:

@@ -218,6 +218,16 @@ def test_documents_read_in_earlier_rounds_are_found_first() -> None:
     assert facts(question, hops[:1], 1, 1.0).hits == ["a", "b", "c"]
 
 
+def test_the_models_own_order_of_documents_goes_before_any_other() -> None:
+    def hit(document: str) -> Hit:
+        return Hit(document, 1.0, 0, 0, 1, 0)
+
+    hop = Hop(0, (), (hit("a"), hit("b")), ("a",), 1.0)
+    done = Done("x", True, 0.5, hits=(hit("c"), hit("b"), hit("a")))
+    question = Question("q", "Who?", None, ("b",))
+    assert facts(question, [hop, done], 2, 1.0).hits == ["c", "b", "a"]
+
+
 def test_questions_of_one_name_are_told_apart(plain: Corpus) -> None:
     twice = Corpus(plain.banks, [plain.questions[0], plain.questions[0]])
     assert [question.id for question in named_apart(twice).questions] == ["q1", "q1 (2)"]

@@ -54,14 +54,15 @@ def recall(
     questions: _Questions,
     limit: Limit = None,
     k: K = 16,
-    hops: Hops = 1,
+    hops: Hops = None,
     path: _Path = "msa",
     as_json: Json = False,
 ) -> None:
     """How much of each question's evidence is among the first documents found.
 
     `recall`: mean share of the evidence among the first 1, 2, 5, 10, 16; `all`: share of questions
-    with all of it. With several hops, documents read come first. Latency is the question's alone.
+    with all of it. The order is the model's own: what was read has a say in
+    it. Latency is the question's alone.
     """
     _run(context, _Request(passages, questions, limit, path, k, hops, answers=False), as_json)
 
@@ -72,7 +73,7 @@ def answer(
     questions: _Questions,
     limit: Limit = None,
     k: K = 16,
-    hops: Hops = 1,
+    hops: Hops = None,
     path: _Path = "msa",
     as_json: Json = False,
 ) -> None:
@@ -93,16 +94,18 @@ class _Request:
     limit: int | None
     path: Literal["msa", "rag", "bm25"]
     k: int
-    hops: int
+    hops: int | None
     answers: bool
 
     async def measure(self, progress: Progress) -> Report:
         """Raises InputError."""
+        from memsvc_router.api import AskOptions
+
         from memsvc.bench import runner
         from memsvc.bench.readers import read_corpus
 
         corpus = read_corpus(self.passages, self.questions, self.limit, self.answers)
-        settings = runner.Settings(self.path, self.k, self.hops)
+        settings = runner.Settings(self.path, self.k, self.hops or AskOptions().max_hops)
         bench = runner.bench_answer if self.answers else runner.bench_recall
         return await bench(corpus, settings, progress)
 

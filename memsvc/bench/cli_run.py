@@ -40,7 +40,7 @@ def run(
     format: options.Format = None,
     limit: options.Limit = None,
     k: options.K = 16,
-    hops: options.Hops = 2,
+    hops: options.Hops = None,
     max_read_tokens: options.MaxReadTokens = None,
     index: options.Index = "flat",
     embedder: options.Embedder = None,

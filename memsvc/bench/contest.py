@@ -17,18 +17,18 @@ from memsvc_router.api import AskOptions, Citation, Done, Event, Hop
 from memsvc.bench.corpus import Question
 from memsvc.bench.results import HopFacts, QuestionResult, QuoteFacts, judged
 from memsvc.bench.schema import Facts
-from memsvc.engine import Engine, EngineError, RetrieverFactory
+from memsvc.engine import DocumentFilter, Engine, EngineError, RetrieverFactory
 from memsvc.retrieval import PathSettings, PathSkipped, Retrieval
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What all paths are held to. `k`: documents found; `max_hops`: rounds, for paths that have
-    several; `max_read_tokens`: of texts read in all (None: the reader's own bound)."""
+    """What all paths are held to. `k`: documents found; `max_hops`: rounds at most, for paths
+    that have several; `max_read_tokens`: of texts read in all (None: the reader's own bound)."""
 
     paths: tuple[PathSettings, ...]
     k: int = 16
-    max_hops: int = 2
+    max_hops: int = AskOptions().max_hops
     max_read_tokens: int | None = None
     seed: int = 0
 
@@ -84,15 +84,22 @@ class Contest:
         """What a path's indexes cost, all banks that were left together."""
         return self._index.get(path, {})
 
-    async def ask(self, path: PathSettings, bank: str, question: Question) -> QuestionResult:
-        """An error of the engine or the model becomes the result's. Raises PathSkipped."""
+    async def ask(
+        self,
+        path: PathSettings,
+        bank: str,
+        question: Question,
+        visible: DocumentFilter | None = None,
+    ) -> QuestionResult:
+        """`visible`: what of the bank the question may see; None: all of it. An error of the engine
+        or the model becomes the result's. Raises PathSkipped."""
         factory = await self._factory(path, bank)
         options = self._rules.options(path.path)
         events: list[Event] = []
         error = ""
         began = time.perf_counter()
         try:
-            async for event in self._engine.ask(bank, question.text, options, retriever=factory):
+            async for event in self._engine.ask(bank, question.text, options, visible, factory):
                 events.append(event)
         except (EngineError, ValueError) as fault:  # ValueError: a question that cannot be read
             error = f"{type(fault).__name__}: {fault}"
@@ -126,7 +133,7 @@ def facts(
         confidence=round(done.confidence, 6),
         em=right[0] if right else None,
         f1=round(right[1], 6) if right else None,
-        hits=_hits(hops, max_hops),
+        hits=_hits(hops, done, max_hops),
         hops=[_hop(hop) for hop in hops],
         citations=[_quote(event) for event in events if isinstance(event, Citation)],
         latency_ms=round(milliseconds, 3),
@@ -136,10 +143,12 @@ def facts(
     )
 
 
-def _hits(hops: Sequence[Hop], max_hops: int) -> list[str]:
-    """Documents as `recall` orders them: those that rounds before the last one allowed read, then
-    what was routed to, the last round first. (What the last round allowed reads is no choice of
-    documents, but of answers.)"""
+def _hits(hops: Sequence[Hop], done: Done, max_hops: int) -> list[str]:
+    """Documents as `recall` orders them: the model's own order where it has one, else those that
+    rounds before the last one allowed read, then what was routed to, the last round first. (What
+    the last round allowed reads is no choice of documents, but of answers.)"""
+    if done.hits:
+        return list(dict.fromkeys(hit.document_id for hit in done.hits))
     read = [document for hop in hops if hop.index + 1 < max_hops for document in hop.read]
     routed = [hit.document_id for hop in reversed(hops) for hit in hop.routed]
     return list(dict.fromkeys([*read, *routed]))

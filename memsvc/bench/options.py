@@ -28,7 +28,16 @@ Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Only the first N questions (all passages).")
 ]
 K = Annotated[int, typer.Option("--k", min=1, max=256, help="Documents routed to.")]
-Hops = Annotated[int, typer.Option("--hops", min=1, max=16, help="Rounds of routing and reading.")]
+Hops = Annotated[
+    int | None,
+    typer.Option(
+        "--hops",
+        min=1,
+        max=16,
+        help="Rounds of routing and reading at most; by default the service's own cap. Within it "
+        "the model stops when it has enough.",
+    ),
+]
 MaxReadTokens = Annotated[
     int | None, typer.Option("--max-read-tokens", min=1, help="Tokens of text read in all.")
 ]
@@ -62,13 +71,17 @@ def rules(
     embedder: str | None = None,
     reranker: str | None = None,
     k: int = 16,
-    max_hops: int = 2,
+    max_hops: int | None = None,
     max_read_tokens: int | None = None,
     seed: int = 0,
 ) -> Rules:
-    """What all paths are held to. Raises UnknownSetting (a path or an index that is none) and
-    InputError (no path, or one twice)."""
+    """What all paths are held to; a `max_hops` of None is the service's own cap.
+
+    Raises UnknownSetting (a path or an index that is none) and InputError (no path, or one twice).
+    """
     from typing import cast
+
+    from memsvc_router.api import AskOptions
 
     from memsvc.bench.contest import Rules
     from memsvc.bench.lines import InputError
@@ -79,4 +92,5 @@ def rules(
         raise InputError(f"--paths {paths!r}: names of different paths, separated by commas")
     kind = cast("IndexKind", index)  # PathSettings looks whether it is one
     chosen = tuple(PathSettings(name, kind, embedder, reranker) for name in names)
-    return Rules(chosen, k, max_hops, max_read_tokens, seed)
+    cap = max_hops or AskOptions().max_hops
+    return Rules(chosen, k, cap, max_read_tokens, seed)

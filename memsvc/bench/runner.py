@@ -19,7 +19,7 @@ from memsvc.bench.banks import Loaded, Progress, temporary_banks
 from memsvc.bench.corpus import Corpus, Question
 from memsvc.bench.lines import InputError
 from memsvc.engine import Engine, RetrieverFactory
-from memsvc.retrieval import PathSettings, Retrieval
+from memsvc.retrieval import PathSettings, Retrieval, max_hops
 
 CUTOFFS = (1, 2, 5, 10, 16)
 
@@ -29,15 +29,16 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """How questions are asked. `path`: the model's routing, embeddings or keywords."""
+    """How questions are asked. `path`: the model's routing, embeddings or keywords; `hops`: rounds
+    at most, for paths that have several."""
 
     path: Path = "msa"
     k: int = 16
-    hops: int = 1
+    hops: int = AskOptions().max_hops
 
     @property
     def options(self) -> AskOptions:
-        return AskOptions(k=self.k, max_hops=self.hops)
+        return AskOptions(k=self.k, max_hops=max_hops(self.path, self.hops))
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _answer_scores(said: list[tuple[Question, str]]) -> Report:
 def _costs(loaded: Loaded, settings: Settings, spent: list[float]) -> Report:
     return {
         "k": settings.k,
-        "hops": settings.hops,
+        "hops": settings.options.max_hops,
         "latency_ms": metrics.percentiles(spent),
         "tokens": loaded.tokens,
         "bytes_per_token": round(loaded.bytes / loaded.tokens, 3) if loaded.tokens else None,
