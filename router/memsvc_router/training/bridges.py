@@ -1,7 +1,7 @@
 """Two-hop questions from real passages and the single-hop questions that were asked of them.
 
-Where a question names the title of its passage, and another passage speaks of that title, the
-title is replaced by what the other passage says of it: then the other must be found first.
+Where a question names somebody or something that another passage speaks of, the name is replaced
+by what the other passage says of it: then the other must be found first.
 Knows sets; nothing of made-up worlds (`chains.py`).
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from memsvc_router.training.rows import Passage, Question, TrainingSet
@@ -19,7 +18,8 @@ DATASET = "bridges"
 _WORD = re.compile(r"\w[\w’'-]*")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-ZÀ-Ý\"(])")
 _BRACKETS = re.compile(r"\s*\([^)]*\)$")
-_LONGEST = 6  # words of a title
+_CAPITAL = r"[A-ZÀ-Ý][\w’-]+"
+_NAME = re.compile(rf"\b{_CAPITAL}(?: (?:(?:of|de|von|the) )?{_CAPITAL})*")
 _BLANK = "___"
 _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"\bdirected by {t}\b", "the director of {a}"),
@@ -43,8 +43,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
 @dataclass(frozen=True)
 class BridgeOptions:
     """`most`: questions with the same passage at the bridge or the same first passage.
-    `familiar`: a title that more passages speak of describes nothing. `cloze`: whether a sentence
-    with a blank may stand for the title where no relation is recognised."""
+    `familiar`: a name that more passages speak of describes nothing. `cloze`: whether a sentence
+    with a blank may stand for the name where no relation is recognised."""
 
     seed: int = 0
     most: int = 3
@@ -57,21 +57,26 @@ def make_bridges(found: TrainingSet, options: BridgeOptions = BridgeOptions()) -
     are new. The same set and options make the same questions."""
     rng = random.Random(f"bridges-{options.seed}")
     index = found.index()
-    speaking = _speaking(found.passages)
     singles = [q for q in found.questions if len(q.evidence) == 1 and q.router_ok and q.gen_ok]
+    titles = {q.id: _plain(found.passages[index[q.evidence[0]]].title) for q in singles}
+    names = {name for q in singles for name in _candidates(q, titles[q.id])}
+    speaking = _speaking(found.passages, names)
     rng.shuffle(singles)
     used: Counter[str] = Counter()
     made: list[Question] = []
     for single in singles:
         gold = found.passages[index[single.evidence[0]]]
-        title = _plain(gold.title)
-        if not _names(single.question, title) or len(speaking[title]) > options.familiar:
-            continue
-        others = [p for p in speaking[title] if _plain(p.title) not in ("", title)]
-        rng.shuffle(others)
-        composed = _compose(single, gold, title, others, used, options)
-        if composed is not None:
-            made.append(composed)
+        for name in _candidates(single, titles[single.id]):
+            spoken = speaking.get(name, [])
+            if len(spoken) > options.familiar or name not in f"{gold.title} {gold.text}":
+                continue
+            about = {name, titles[single.id], ""}
+            others = [p for p in spoken if p is not gold and _plain(p.title) not in about]
+            rng.shuffle(others)
+            composed = _compose(single, gold, name, others, used, options)
+            if composed is not None:
+                made.append(composed)
+                break
     return TrainingSet(found.passages, tuple(made))
 
 
@@ -116,29 +121,25 @@ def _reworded(question: str, title: str, other: Passage, cloze: bool) -> str | N
     return None
 
 
-def _speaking(passages: tuple[Passage, ...]) -> dict[str, list[Passage]]:
-    """For each title, the passages of other titles whose text has it."""
-    titles = {_plain(passage.title) for passage in passages}
+def _speaking(passages: tuple[Passage, ...], names: set[str]) -> dict[str, list[Passage]]:
+    """For each name, the passages whose text has it, and not as a part of a longer one."""
     found: dict[str, list[Passage]] = defaultdict(list)
     for passage in passages:
-        for name in set(_runs(passage.text)) & titles:
-            if name != _plain(passage.title):
-                found[name].append(passage)
+        for name in set(_NAME.findall(passage.text)) & names:
+            found[name].append(passage)
     return found
 
 
-def _runs(text: str) -> Iterator[str]:
-    """Everything in a text that could be a title: from a capital letter, some words on."""
-    words = list(_WORD.finditer(text))
-    for at, first in enumerate(words):
-        if first[0][0].isupper():
-            for last in words[at : at + _LONGEST]:
-                yield text[first.start() : last.end()]
+def _candidates(question: Question, title: str) -> list[str]:
+    """Names in a question: of two words and more, or the title of its passage."""
+    first, _, rest = question.question.partition(" ")
+    named = _NAME.findall(rest if first[:1].isupper() else question.question)
+    return [name for name in dict.fromkeys(named) if " " in name or name == title]
 
 
 def _plain(title: str) -> str:
-    """A title without what tells it apart."""
-    return _BRACKETS.sub("", title)
+    """A title without its section and what tells it apart."""
+    return _BRACKETS.sub("", title.split(" - ")[0])
 
 
 def _names(text: str, title: str) -> bool:
