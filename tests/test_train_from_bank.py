@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from memsvc_client import MemoryClient
+from memsvc_client.cli import exits
 from memsvc_router.training.rows import Passage, Question, TrainingSet
 from memsvc_storage import NewDocument as StoredDocument
 from memsvc_storage import NewFeedback, RouterVersions, Store
+from typer.testing import CliRunner
 
 from memsvc import config
 from memsvc.train.bank import BankTraining, train_from_bank
 from memsvc.train.bank_judging import Judge, Verdict
 from memsvc.train.bank_reading import BankContent, BankText, read_server, read_store
 from memsvc.train.bank_set import build_set
+from memsvc.train.cli import register
 from tests.engine_support import BagModel
 from tests.server_support import serving
 
@@ -206,3 +212,51 @@ async def test_a_bank_is_read_from_its_server(tmp_path: Path) -> None:
     assert [one.text for one in found.documents] == ["The fox is red.", "The whale is blue."]
     (said,) = found.feedback.values()
     assert (said.question, said.relevant, said.answer) == ("Red?", ("d0",), "the fox")
+
+
+def told(*arguments: object, code: int = exits.OK) -> dict[str, Any]:
+    """The data, or else the error, of `memsvc train --from-bank` that ends with `code`."""
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    register(app)
+    ran = CliRunner().invoke(app, ["train", *map(str, arguments), "--json"])
+    assert ran.exit_code == code, ran.output
+    if not ran.stdout:  # click's own refusal, for which `memsvc` itself makes the envelope
+        return {"message": ran.stderr}
+    body: dict[str, Any] = json.loads(ran.stdout)
+    return dict(body["data"] if body["ok"] else body["error"])
+
+
+def test_the_command_makes_a_version_of_what_a_store_holds(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    store.create_bank("towns")
+    given = content()
+    documents = [StoredDocument(one.text, one.title, one.id) for one in given.documents]
+    store.add_documents("towns", documents)
+    for said in given.feedback.values():
+        store.record_feedback("towns", said)
+    store.close()
+    where = ("--from-bank", "towns", "--store", tmp_path)
+    split = ("--seed", 0, "--held-back", 0.55)
+    made = told(*where, *split, "--steps", 2, "--promote", "never")
+    assert (made["version"], made["promoted"], made["reencodes"]) == (1, False, False)
+    assert (made["bank"], made["feedback"], made["documents"]) == ("towns", 40, 43)
+    assert made["evaluation"]["after"]["questions"] >= 20
+    assert [one.state for one in RouterVersions(tmp_path).all()] == ["candidate"]
+    refused = told("--from-bank", "nobody", "--store", tmp_path, code=exits.NOT_FOUND)
+    assert "nobody" in refused["message"]
+    empty = told("--from-bank", "b", "--store", tmp_path / "none", code=exits.USAGE)
+    assert "holds no memory" in empty["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--from-bank", "b", "--data", "x"), "--data"),
+        (("--from-bank", "b", "--stage", "main"), "--stage"),
+        (("--data", "x", "--out", "y", "--held-back", "0.5"), "--held-back"),
+        (("--steps", "5"), "--from-bank"),
+    ],
+)
+def test_options_of_the_other_way_are_refused(arguments: tuple[str, ...], named: str) -> None:
+    assert named in told(*arguments, code=exits.USAGE)["message"]

@@ -26,6 +26,7 @@ from memsvc.train.bank_tuning import Tuning, tune_router
 
 Promote = Literal["if-better", "always", "never"]
 
+STEPS = 300
 _MOST_JUDGED = 400
 _LEAST_JUDGED = 20  # fewer say nothing: their bootstrap would believe a lucky one
 
@@ -35,7 +36,7 @@ class BankTraining:
     """What to learn from and how. `held_back`: the share of documents that is for judging."""
 
     bank: str
-    steps: int = 300
+    steps: int = STEPS
     seed: int = 0
     held_back: float = 0.25
     promote: Promote = "if-better"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from memsvc_client import MemoryClient, MemsvcError
@@ -20,32 +20,80 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from memsvc.config import ServerConfig
-    from memsvc.train.bank import BankTraining, Trained
+    from memsvc.train.bank import Trained
     from memsvc.train.bank_reading import BankContent
 
 
-def from_bank(
+_SHARED = {"steps", "seed", "as_json", "config"}
+_OWN = {"from_bank", "store", "server", "held_back", "promote"}
+
+FromBank = Annotated[
+    str | None,
+    typer.Option("--from-bank", metavar="BANK", help="Learn from a bank, instead of --data."),
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="--from-bank: the server's data directory."),
+]
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--server", metavar="HOST:PORT", help="--from-bank: who has it open, if any has."),
+]
+HeldBack = Annotated[
+    float,
+    typer.Option("--held-back", min=0, max=1, help="--from-bank: documents for judging alone."),
+]
+Promote = Annotated[
+    Literal["if-better", "always", "never"],
+    typer.Option("--promote", help="--from-bank: when the new router comes to serve."),
+]
+
+
+def wanted(context: typer.Context, bank: str | None) -> bool:
+    """Whether a bank is to be learned from. Raises BadParameter for options of the other way."""
+    foreign = context.params.keys() - _SHARED - _OWN if bank is not None else _OWN
+    given = {name for name in foreign if _is_given(context, name)}
+    names = {one.name: one.opts[0] for one in context.command.params}
+    if given and bank is not None:
+        raise typer.BadParameter(f"{names[min(given)]}: is of no use with --from-bank")
+    if given:
+        raise typer.BadParameter(f"{names[min(given)]}: is for --from-bank alone")
+    return bank is not None
+
+
+def train(
     context: typer.Context,
+    bank: str | None,
     store: Path | None,
     server: str | None,
-    wanted: BankTraining,
-    as_json: bool,
+    steps: int | None,
+    seed: int,
+    held_back: float,
+    promote: Literal["if-better", "always", "never"],
 ) -> None:
     """Train, judge and keep a version; ends the command where that cannot be.
 
     store: the server's data directory, None: as the settings have it; server: HOST:PORT of the
     server that has it open, None: none has.
     """
+    assert bank is not None
     from memsvc import config
-    from memsvc.train.bank import train_from_bank
+    from memsvc.train.bank import STEPS, BankTraining, train_from_bank
 
     defaults = context.obj if isinstance(context.obj, Defaults) else Defaults()
-    output = Output(as_json or defaults.as_json)
+    output = Output(bool(context.params["as_json"]) or defaults.as_json)
     with _refusals(output):
         settings = config.load({"data": store})
-        content = _content(settings, wanted.bank, server, defaults)
-        made = train_from_bank(settings, content, wanted, output.say)
+        content = _content(settings, bank, server, defaults)
+        asked = BankTraining(bank, steps or STEPS, seed, held_back, promote)
+        made = train_from_bank(settings, content, asked, output.say)
     output.result(_facts(made), lambda console: _tell(console, made))
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option came from the command line or the file of options."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
 
 
 def _content(

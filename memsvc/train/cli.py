@@ -19,16 +19,34 @@ from memsvc_client.cli.output import Output
 from memsvc_client.cli.session import Defaults
 from memsvc_client.errors import Internal, ResourceExhausted
 
+from memsvc.train import bank_cli
+
 if TYPE_CHECKING:
     from memsvc.train.running import Outcome
 
 _NEEDED = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft", "matplotlib")
 
+# Parameters that become settings of a task, and their names there.
+_SETTINGS = {
+    "questions": "questions",
+    "rate": "rate",
+    "stage": "stage",
+    "mode": "mode",
+    "freeze_backbone": "freeze_backbone",
+    "gradient_checkpointing": "gradient_checkpointing",
+    "documents": "documents",
+    "max_tokens": "max_tokens",
+    "context_tokens": "context",
+    "numbers": "numbers",
+    "lora_rank": "lora_rank",
+}
+
 _Data = Annotated[
-    Path, typer.Option("--data", metavar="FOLDER", help="passages.jsonl and questions.jsonl.")
+    Path | None,
+    typer.Option("--data", metavar="FOLDER", help="passages.jsonl and questions.jsonl."),
 ]
 _Out = Annotated[
-    Path, typer.Option("--out", metavar="FOLDER", help="Gets the checkpoint; not there yet.")
+    Path | None, typer.Option("--out", metavar="FOLDER", help="Gets the checkpoint; not there yet.")
 ]
 _Work = Annotated[
     Path | None,
@@ -120,8 +138,8 @@ _Config = Annotated[
 
 def train(
     context: typer.Context,
-    data: _Data,
-    out: _Out,
+    data: _Data = None,
+    out: _Out = None,
     work: _Work = None,
     base: _Base = "small",
     steps: _Steps = None,
@@ -141,6 +159,11 @@ def train(
     numbers: _Numbers = None,
     lora_rank: _Rank = None,
     negatives: _Negatives = None,
+    from_bank: bank_cli.FromBank = None,
+    store: bank_cli.StoreOption = None,
+    server: bank_cli.ServerOption = None,
+    held_back: bank_cli.HeldBack = 0.25,
+    promote: bank_cli.Promote = "if-better",
     config: _Config = None,
     as_json: _Json = False,
 ) -> None:
@@ -148,20 +171,14 @@ def train(
 
     The same command goes on where a run was stopped. Progress is shown on stderr.
     """
-    del config  # read before the other options
-    settings = {
-        "questions": questions,
-        "rate": rate,
-        "stage": stage,
-        "mode": mode,
-        "freeze_backbone": freeze_backbone,
-        "gradient_checkpointing": gradient_checkpointing,
-        "documents": documents,
-        "max_tokens": max_tokens,
-        "context": context_tokens,
-        "numbers": numbers,
-        "lora_rank": lora_rank,
-    }
+    del questions, rate, stage, mode, freeze_backbone, gradient_checkpointing, documents
+    del max_tokens, context_tokens, numbers, lora_rank, config  # read from the context
+    if bank_cli.wanted(context, from_bank):
+        bank_cli.train(context, from_bank, store, server, steps, seed, held_back, promote)
+        return
+    if data is None or out is None:
+        raise typer.BadParameter("--data and --out are needed, or --from-bank")
+    given = {new: context.params[name] for name, new in _SETTINGS.items()}
     output = _output(context, as_json)
     with _refusals(output):
         from memsvc.train import running
@@ -177,7 +194,7 @@ def train(
             save_every=save_every,
             bf16=bf16,
             negatives=negatives,
-            settings={name: value for name, value in settings.items() if value is not None},
+            settings={name: value for name, value in given.items() if value is not None},
         )
         outcome = running.train(request)
     if outcome.main:

@@ -38,7 +38,7 @@ class QuestionSideOptions:
     """questions: in a step; rate: AdamW's peak; temperature: of the routing loss."""
 
     questions: int = 32
-    rate: float = 1e-3
+    rate: float = 3e-4
     temperature: float = 0.05
     seed: int = 0
 
