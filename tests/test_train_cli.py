@@ -32,7 +32,7 @@ SET = TrainingSet(
         )
     ),
 )
-TINY = ("--questions", 2, "--documents", 1, "--max-tokens", 128, "--fp32", "--save-every", 1)
+TINY = ("--questions", 2, "--documents", 1, "--max-tokens", 256, "--fp32", "--save-every", 1)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_options_come_from_a_file_and_the_command_line_wins(
     config = tmp_path / "run.toml"
     config.write_text(
         f'base = "{base}"\ndata = "{data}"\nsteps = 9\nquestions = 2\ndocuments = 1\n'
-        "bf16 = false\nmax-tokens = 128\ncontext = [64, 128]\nstage = 'sft'\n"
+        "bf16 = false\nmax-tokens = 256\ncontext = [64, 128]\nstage = 'sft'\n"
     )
     made = told("--config", config, "--out", tmp_path / "out", "--steps", 1)
     assert made["steps"] == 1

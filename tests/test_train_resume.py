@@ -131,7 +131,7 @@ def test_a_state_of_another_run_is_refused_and_kept(tmp_path: Path) -> None:
 def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
     train(tmp_path, until=2)
     wider = PairsTask()
-    wider.module.out = nn.Linear(32, 9)
+    wider.module.out = nn.Linear(64, 9)
     with pytest.raises(ResumeError, match=r"out\.bias is not that of the model"):
         train(tmp_path, wider)
 

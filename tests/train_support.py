@@ -49,9 +49,9 @@ class TwoTowers(nn.Module):
     def __init__(self, dropout: float) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.words = nn.Embedding(WORDS, 16)
-        self.middle = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Dropout(dropout))
-        self.out = nn.Linear(32, 8)
+        self.words = nn.Embedding(WORDS, 32)
+        self.middle = nn.Sequential(nn.Linear(32, 64), nn.Tanh(), nn.Dropout(dropout))
+        self.out = nn.Linear(64, 32)
         self.unused = nn.Linear(2, 2)  # as what another stage trains
 
     def encode(self, words: Tensor) -> Tensor:
