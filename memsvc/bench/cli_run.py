@@ -29,6 +29,14 @@ _JudgeUrl = Annotated[
         "comes from MEMSVC_JUDGE_KEY.",
     ),
 ]
+_Controls = Annotated[
+    bool,
+    typer.Option(
+        "--controls",
+        help="Ask msa each question twice more: with nothing but its evidence in memory, and "
+        "without it.",
+    ),
+]
 _JudgeModel = Annotated[str | None, typer.Option("--judge-model", help="The judge's model.")]
 
 
@@ -46,6 +54,7 @@ def run(
     embedder: options.Embedder = None,
     reranker: options.Reranker = None,
     out: options.Out = None,
+    controls: _Controls = False,
     judge_url: _JudgeUrl = None,
     judge_model: _JudgeModel = None,
     seed: options.Seed = 0,
@@ -66,7 +75,8 @@ def run(
 
         held_to = options.rules(paths, index, embedder, reranker, k, hops, max_read_tokens, seed)
         corpus = read_set(questions, passages or (), format, limit)
-        return await run_bench(Run(corpus, held_to, questions.name, command_line(), out), bars.show)
+        run = Run(corpus, held_to, questions.name, command_line(), out, controls)
+        return await run_bench(run, bars.show)
 
     results = carry_out(output, measure)
     problem = ""

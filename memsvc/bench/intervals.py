@@ -1,4 +1,4 @@
-"""How sure a mean is: seeded bootstrap intervals, and permutation tests of paired differences.
+"""How sure a figure is: seeded bootstrap intervals, and permutation tests of paired differences.
 
 Knows numbers; nothing of questions or paths. Everything is repeatable: the same values and seed
 give the same figures on every machine.
@@ -36,6 +36,44 @@ def paired_p(differences: Sequence[float], seed: int) -> float:
     sums = np.abs(_signs(len(values), seed) @ values)
     as_great = int((sums >= abs(float(values.sum())) - slack).sum())
     return (as_great + 1) / (FLIPS + 1)
+
+
+def auroc(above: Sequence[float], below: Sequence[float], seed: int) -> tuple[float, float, float]:
+    """How often a value of `above` exceeds one of `below` (ties count half), low and high of that.
+
+    `above[i]` and `below[i]` belong together and are resampled so. Both have one length, not 0.
+    """
+    high_values, low_values = np.asarray(above), np.sort(np.asarray(below))
+    weights = _with_all(len(above), seed)
+    sums = np.zeros((len(weights), len(above) + 1))
+    np.cumsum(weights[:, np.argsort(below, kind="stable")], axis=1, out=sums[:, 1:])
+    under = np.searchsorted(low_values, high_values, "left")
+    upto = np.searchsorted(low_values, high_values, "right")
+    return _told((weights * (sums[:, under] + sums[:, upto])).sum(axis=1) / 2)
+
+
+def relative_drop(
+    before: Sequence[float], after: Sequence[float], seed: int
+) -> tuple[float, float, float] | None:
+    """By what share the mean falls from `before` to `after` (negative: it rises), low and high of
+    that. Paired as in `auroc`; None where the mean of `before` is 0."""
+    weights = _with_all(len(before), seed)
+    first, last = weights @ np.asarray(before), weights @ np.asarray(after)
+    if first[0] <= 0:
+        return None
+    some = first > 0  # a resample of nothing but failures has nothing to lose
+    return _told(1 - last[some] / first[some])
+
+
+def _with_all(count: int, seed: int) -> NDArray[np.float64]:
+    """[1 + RESAMPLES, count]: the sample itself, then its resamples."""
+    whole = np.full((1, count), 1 / count)
+    return np.concatenate([whole, _weights(count, seed)])
+
+
+def _told(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    low, high = np.percentile(values[1:], _TAILS) if len(values) > 1 else (values[0], values[0])
+    return float(values[0]), float(low), float(high)
 
 
 @lru_cache(maxsize=4)

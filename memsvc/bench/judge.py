@@ -187,4 +187,5 @@ def _judged(path: PathResult, scores: dict[tuple[str, str], int | None], seed: i
         else question
         for question in path.questions
     ]
-    return summarise(path.path, questions, path.settings, path.index, seed)
+    made = summarise(path.path, questions, path.settings, path.index, seed)
+    return replace(made, metrics={**path.metrics, **made.metrics})  # some are of no one question

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from memsvc_router import load_default_model
@@ -19,7 +20,8 @@ from memsvc_router.api import Identity, MemoryModel
 from memsvc.bench import machine
 from memsvc.bench.banks import Loaded, Progress, temporary_banks
 from memsvc.bench.contest import Contest, Rules
-from memsvc.bench.corpus import Corpus
+from memsvc.bench.controls import CONTROLS, OF, check_controls, controlled, figures
+from memsvc.bench.corpus import Corpus, Question
 from memsvc.bench.journal import Journal
 from memsvc.bench.results import (
     PathResult,
@@ -37,13 +39,42 @@ _WRITE_SHARE = 0.05  # of the time goes into figures on the way, at most
 
 @dataclass(frozen=True)
 class Run:
-    """What to do. `out`: where it is written as it goes; None: nowhere."""
+    """What to do. `out`: where it is written as it goes; None: nowhere. `controls`: whether the
+    model's own path is asked with other memories, too."""
 
     corpus: Corpus
     rules: Rules
     title: str
     command: str
     out: Path | None = None
+    controls: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises InputError."""
+        if self.controls:
+            check_controls(self.corpus, self.rules)
+
+    @cached_property
+    def controlled(self) -> frozenset[str]:
+        """Questions that controls are asked."""
+        return controlled(self.corpus) if self.controls else frozenset()
+
+    @property
+    def settings(self) -> Facts:
+        """What a results file says of the run."""
+        rules = self.rules
+        return {
+            "k": rules.k,
+            "max_hops": rules.max_hops,
+            "max_read_tokens": rules.max_read_tokens,
+            "seed": rules.seed,
+            "controls": self.controls,
+        }
+
+    def total(self, path: str) -> int:
+        """How many questions a path is to be asked."""
+        control = any(path == one.path for one in CONTROLS)
+        return len(self.controlled if control else self.corpus.questions)
 
 
 @dataclass
@@ -73,6 +104,8 @@ class State:
             for path in rules.paths
             if self.journal.of(path.path) or path.path not in self.skipped
         ]
+        if self.run.controls:
+            paths += figures(self.journal.of, rules)
         asked = [path for path in paths if path.questions]
         curve = curve_recall(asked)
         return Results(
@@ -82,7 +115,7 @@ class State:
             machine=machine.facts(),
             model=self.model,
             bank=self.bank,
-            settings=_settings(rules),
+            settings=self.run.settings,
             paths=paths,
             pairs=pairs(asked, rules.seed),
             curves=[curve] if curve else [],
@@ -97,8 +130,8 @@ class State:
     def _gaps(self, asked: Sequence[PathResult]) -> list[str]:
         failed = {path.path: sum(bool(q.error) for q in path.questions) for path in asked}
         told = [f"{path}: {count} questions failed" for path, count in failed.items() if count]
-        total = len(self.run.corpus.questions)
         for path in asked:
+            total = self.run.total(path.path)
             if path.path in self.skipped:
                 told.append(
                     f"{path.path} was skipped for {self.missed[path.path]} of {total} questions: "
@@ -121,7 +154,7 @@ async def run_bench(
     embedder or reranker that cannot be had), ModelNotReady.
     """
     run = replace(run, corpus=named_apart(run.corpus))
-    settings = {**_settings(run.rules), "paths": [asdict(p) for p in run.rules.paths]}
+    settings = {**run.settings, "paths": [asdict(p) for p in run.rules.paths]}
     with Journal(run.out, {**settings, "questions": corpus_digest(run.corpus)}) as journal:
         state = State(run, journal, warnings=run.corpus.all_warnings())
         try:
@@ -162,10 +195,12 @@ def model_facts(identity: Identity) -> Facts:
 
 
 async def _ask_all(loaded: Loaded, state: State, progress: Progress) -> None:
-    corpus, rules, journal = state.run.corpus, state.run.rules, state.journal
+    run, journal = state.run, state.journal
+    corpus, rules = run.corpus, run.rules
     contest = Contest(loaded.engine, rules)
     state.skipped = contest.skipped
-    total, due = len(corpus.questions) * len(rules.paths), _Due()
+    total = len(corpus.questions) * len(rules.paths) + len(run.controlled) * len(CONTROLS)
+    due = _Due()
     for bank, name in loaded.names.items():
         asked = corpus.asked(bank)
         taking_part = await contest.enter(name, asked[0])
@@ -177,12 +212,26 @@ async def _ask_all(loaded: Loaded, state: State, progress: Progress) -> None:
                 if not journal.told(path.path, bank, question.id):
                     result = await contest.ask(path, name, question)
                     journal.add(path.path, bank, result)
+            await _control(contest, run, journal, name, question)
             progress("asking", journal.count() + state.missed.total(), total)
             if due:
                 with due:
                     journal.write(state.results())
         contest.leave(name)
         state.index = {path.path: contest.index(path.path) for path in rules.paths}
+
+
+async def _control(
+    contest: Contest, run: Run, journal: Journal, name: str, question: Question
+) -> None:
+    """A question to the model's own path with other memories, where it was not asked before."""
+    if question.id not in run.controlled:
+        return
+    path = next(path for path in run.rules.paths if path.path == OF)
+    for control in CONTROLS:
+        if not journal.told(control.path, question.bank, question.id):
+            result = await control.ask(contest, path, name, question)
+            journal.add(control.path, question.bank, result)
 
 
 class _Due:
@@ -201,15 +250,6 @@ class _Due:
     def __exit__(self, *_: object) -> None:
         now = time.monotonic()
         self._next = now + max(_WRITE_SECONDS, (now - self._began) / _WRITE_SHARE)
-
-
-def _settings(rules: Rules) -> Facts:
-    return {
-        "k": rules.k,
-        "max_hops": rules.max_hops,
-        "max_read_tokens": rules.max_read_tokens,
-        "seed": rules.seed,
-    }
 
 
 def named_apart(corpus: Corpus) -> Corpus:

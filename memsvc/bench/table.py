@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -17,6 +19,8 @@ _METRICS = (
     "f1",
     "judge",
     "abstention",
+    "abstention_auroc",
+    "f1_drop",
     "recall@1",
     "recall@5",
     "recall@10",
@@ -25,6 +29,7 @@ _METRICS = (
     "ndcg@10",
     "mrr",
 )
+_LESS = ("f1_drop",)  # less of it is better
 _CLEAR = 0.05  # p of a difference that is marked
 
 
@@ -39,10 +44,14 @@ def report_table(report: Mapping[str, Any]) -> Table:
 
 
 def results_tables(results: Results) -> Iterator[Table]:
-    """Quality with its intervals, costs, and grids where there are some."""
+    """Quality with its intervals, costs, and controls and grids where there are some."""
+    controls = [path for path in results.paths if "memory" in path.settings]
+    results = replace(results, paths=[path for path in results.paths if path not in controls])
     if any(path.metrics for path in results.paths):
         yield _quality(results)
         yield _costs(results)
+    if any(path.metrics for path in controls):
+        yield _controls(controls)
     for grid in results.grids:
         yield _grid(grid)
 
@@ -57,9 +66,20 @@ def _quality(results: Results) -> Table:
         having = [path.metrics[name] for path in results.paths if name in path.metrics]
         if not having:
             continue
-        best = max(one.mean for one in having)
+        best = (min if name in _LESS else max)(one.mean for one in having)
         cells = [_cell(path, name, best, (path.path, name) in apart) for path in results.paths]
         table.add_row(name, str(max(one.n for one in having)), *cells)
+    return table
+
+
+def _controls(paths: Sequence[PathResult]) -> Table:
+    """What a path makes of other memories: nothing that it could be compared with."""
+    table = Table("control", "n", *(path.path for path in paths), box=None)
+    for name in _METRICS:
+        having = [path.metrics[name] for path in paths if name in path.metrics]
+        if having:
+            cells = [_cell(path, name, math.nan, False) for path in paths]
+            table.add_row(name, str(max(one.n for one in having)), *cells)
     return table
 
 

@@ -23,6 +23,8 @@ _FULL_NAMES = {
     "ndcg@10": "nDCG@10",
     "mrr": "Mean reciprocal rank",
     "abstention": "Right abstentions",
+    "abstention_auroc": "Abstention, AUROC of confidence",
+    "f1_drop": "Relative drop of F1",
     "found": "Answered",
 }
 
