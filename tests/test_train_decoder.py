@@ -196,15 +196,15 @@ def test_checkpoints_that_cannot_be_trained_are_refused(tmp_path: Path) -> None:
 
 def test_rows_that_cannot_teach_are_refused(tmp_path: Path) -> None:
     gone = question("gone", "Who?", "Rome", "atlantis")
-    with pytest.raises(DataError, match="question gone: its evidence .*atlantis.* is not among"):
+    with pytest.raises(DataError, match=r"question gone: its evidence .*atlantis.* is not among"):
         task_of(tmp_path, data=TrainingSet(PASSAGES, (gone,)))
     long = question("long", "Why? " * 400, "Rome", "rome")
-    with pytest.raises(DataError, match="question long: .* max_tokens, 512; raise that"):
+    with pytest.raises(DataError, match=r"question long: .* max_tokens, 512; raise that"):
         task_of(tmp_path, data=TrainingSet(PASSAGES, (long,)))
     with pytest.raises(DataError, match="has no questions"):
         task_of(tmp_path, data=TrainingSet(PASSAGES, ()))
+    alone = replace(QUESTIONS[2], evidence=("paris",))
     with pytest.raises(DataError, match="nothing to choose from"):
-        alone = replace(QUESTIONS[2], evidence=("paris",))
         task_of(tmp_path, data=TrainingSet(PASSAGES[:1], (alone,)))
 
 
