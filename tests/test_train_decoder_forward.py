@@ -130,7 +130,8 @@ def test_the_engine_feeds_what_training_taught(tmp_path: Path) -> None:
     options = AskOptions(max_documents=1, max_hops=1, sampling=Sampling(max_tokens=1))
     for n in range(40):  # a random model may read nothing
         question = replace(QUESTIONS[2], question=f"Where was Marie born, {n}?")
-        fed, read = engine.prompts.prefix(), []
+        fed = engine.prompts.prefix()
+        read: list[str] = []
         for event in engine.ask(bank, question.question, options):
             if isinstance(event, Feed):
                 fed += event.tokens

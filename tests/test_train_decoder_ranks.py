@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 from memsvc_router.training.decoder.task import DecoderTask
-from torch import distributed, multiprocessing
+from torch import distributed
+from torch.multiprocessing.spawn import spawn
 from torch.nn.functional import pad
 
 from tests.train_decoder_support import small, task_of
@@ -44,7 +45,7 @@ def run_rank(rank: int, folder: Path) -> None:
 def test_documents_of_other_ranks_are_scored_as_if_they_were_ones_own(tmp_path: Path) -> None:
     task = of_two(tmp_path)
     batches = [task.batch(0, rank, 2) for rank in (0, 1)]
-    multiprocessing.spawn(run_rank, (tmp_path,), nprocs=2)
+    spawn(run_rank, (tmp_path,), nprocs=2)  # type: ignore[no-untyped-call]
     for rank, (own, other) in enumerate((batches, batches[::-1])):
         told = torch.load(tmp_path / f"{rank}.pt")
         assert told["gradient"].abs().sum() > 0

@@ -21,7 +21,12 @@ NUMBERS = {passage.id: 7 + 11 * at for at, passage in enumerate(PASSAGES)}
 
 def question(name: str, text: str, answer: str, *evidence: str, **fields: Any) -> Question:
     """A question of the towns whose passages are all needed, in their order."""
-    values = {"every": True, "router_ok": True, "gen_ok": True, "type": "test"} | fields
+    values: dict[str, Any] = {
+        "every": True,
+        "router_ok": True,
+        "gen_ok": True,
+        "type": "test",
+    } | fields
     return Question(name, "towns", text, (answer,), evidence, **values)
 
 
