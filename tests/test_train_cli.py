@@ -51,10 +51,12 @@ def told(*arguments: object, code: int = exits.OK) -> dict[str, Any]:
     app = typer.Typer()
     app.callback()(lambda: None)
     register(app)
-    ran = CliRunner().invoke(app, ["train", *map(str, arguments), "--json"])
-    assert ran.exit_code == code, ran.output
-    if not ran.stdout:  # click's own refusal, for which `memsvc` itself makes the envelope
-        return {"message": ran.stderr}
+    words = ["train", *map(str, arguments), "--json"]
+    ran = CliRunner().invoke(app, words, standalone_mode=False)  # as `memsvc` runs it
+    if ran.exception is not None:  # wrong words, for which `memsvc` itself makes the envelope
+        assert isinstance(ran.exception, typer.BadParameter), ran.exc_info
+        return {"message": str(ran.exception)}
+    assert (ran.return_value or exits.OK) == code, ran.output
     body: dict[str, Any] = json.loads(ran.stdout)
     assert body["ok"] == (code == exits.OK)
     return body["data"] if body["ok"] else body["error"]  # type: ignore[no-any-return]

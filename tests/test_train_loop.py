@@ -19,11 +19,11 @@ from tests.train_support import OPTIONS, PairsTask, losses, train, weights
 
 
 def test_a_task_is_learned(tmp_path: Path) -> None:
-    summary = train(tmp_path, PairsTask(), steps=80)
+    summary = train(tmp_path, PairsTask(), steps=150)
     rows = read_rows(tmp_path)
     assert summary.finished
-    assert summary.steps == len(rows) == 80
-    assert sum(row["loss"] for row in rows[-10:]) < 0.5 * sum(row["loss"] for row in rows[:10])
+    assert summary.steps == len(rows) == 150
+    assert sum(row["loss"] for row in rows[-10:]) < 0.6 * sum(row["loss"] for row in rows[:10])
     assert sum(row["recall"] for row in rows[-10:]) > 9
 
 

@@ -67,7 +67,7 @@ def read_state(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | No
     anew = "Give the run another folder, or remove the file to begin anew."
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise ResumeError(
             f"{path} is no state of a training run, or is damaged: {_reason(error)}. {anew}"
         ) from None
