@@ -45,7 +45,7 @@ def run_rank(rank: int, folder: Path) -> None:
 def test_documents_of_other_ranks_are_scored_as_if_they_were_ones_own(tmp_path: Path) -> None:
     task = of_two(tmp_path)
     batches = [task.batch(0, rank, 2) for rank in (0, 1)]
-    spawn(run_rank, (tmp_path,), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(run_rank, (tmp_path,), nprocs=2)
     for rank, (own, other) in enumerate((batches, batches[::-1])):
         told = torch.load(tmp_path / f"{rank}.pt")
         assert told["gradient"].abs().sum() > 0
