@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
     group.command("prose")(prose)
     group.command("chains")(chains)
     group.command("bridges")(bridges)
+    group.command("compose")(compose)
     group.command("decontaminate")(decontaminate)
     app.add_typer(group, name="train-data")
 
@@ -210,6 +211,27 @@ def bridges(
         from memsvc_router.training.rows import read_set, write_set
 
         found = make_bridges(read_set(folder), BridgeOptions(seed=seed))
+        write_set(out, found)
+    _tell(output, _sizes(found) | {"types": _types(found)})
+
+
+def compose(
+    context: typer.Context,
+    folder: _Set,
+    out: _Out,
+    questions: Annotated[int, typer.Option("--questions", min=1, help="At most.")] = 8000,
+    seed: _Seed = 0,
+    as_json: _Json = False,
+) -> None:
+    """Put a set's single-hop questions into one another: the inner one's answer is the name that
+    it replaces."""
+    output = _output(context, as_json)
+    with _refusals(output):
+        from memsvc_router.training import composing
+        from memsvc_router.training.rows import read_set, write_set
+
+        options = composing.ComposeOptions(seed=seed, questions=questions)
+        found = composing.compose(read_set(folder), options)
         write_set(out, found)
     _tell(output, _sizes(found) | {"types": _types(found)})
 
