@@ -17,9 +17,10 @@ from memsvc_router.training.loop import Loop, LoopOptions
 from memsvc_router.training.losses import chain_loss, routing_loss, span_loss
 from memsvc_router.training.rows import Passage, Question, TrainingSet
 from memsvc_router.training.small.corpus import build_corpus
+from memsvc_router.training.small.options import SmallTraining
 from memsvc_router.training.small.paths import PathMaker, token_spans
 from memsvc_router.training.small.samples import Mix, answer_spans, make_samples
-from memsvc_router.training.small.task import SmallTask, SmallTraining
+from memsvc_router.training.small.task import SmallTask
 from tokenizers import Tokenizer
 
 NAMES = ["amber", "birch", "cedar", "delta", "ember", "flint", "grove", "haven", "iris", "jade"]

@@ -21,7 +21,7 @@ from memsvc_router.training.loop import Loop, LoopOptions, Summary, Task
 from memsvc_router.training.mining import load_negatives
 from memsvc_router.training.plots import write_plot
 from memsvc_router.training.rows import TrainingSet, read_set
-from memsvc_router.training.small.task import SmallTraining
+from memsvc_router.training.small.options import SmallTraining
 
 SMALL = "small"
 _WARMUP_SHARE, _MOST_WARMUP = 0.05, 100

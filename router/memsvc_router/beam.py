@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,16 +24,18 @@ from memsvc_router.worth import ByScore, Learned, log_sigmoid
 _BEAM = 5
 _SETTLED = math.log(0.6)  # a path this likely to hold all that is needed ends the search
 _MEMORY_DOCUMENTS = 16
+_READINGS = 2  # of the same document, after different ones, in one question
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A document routed to from a path. `score`: its routing score; `chunk`: the winning one;
-    `hope`: what may be expected of reading it."""
+    """A document routed to from a path. `score`: its routing score; `rank`: among what that path
+    routed to, from 0; `chunk`: the winning one; `hope`: what may be expected of reading it."""
 
     parent: Path
     handle: int
     score: float
+    rank: int
     chunk: int
     hope: float
 
@@ -142,20 +145,20 @@ class BeamGatherer:
     def _choose(self) -> list[Path]:
         """The most hopeful candidates that make a new set of documents, as paths to read."""
         known = {frozenset(r.path.handles) for r in self.state.readings}
+        times = Counter(r.path.handles[-1] for r in self.state.readings)
         room = self.budget.documents(len(self.state.documents_read()))
         if not self.budget.tokens(self.state.read_tokens):
             room = 0
         chosen: list[Candidate] = []
         for candidate in self.state.last:
             made = frozenset((*candidate.parent.handles, candidate.handle))
-            if made not in known and len(chosen) < min(_BEAM, room):
+            again = times[candidate.handle] >= _READINGS
+            if made not in known and not again and len(chosen) < min(_BEAM, room):
                 known.add(made)
+                times[candidate.handle] += 1
                 chosen.append(candidate)
         sources = self.reader.sources(
-            self.view,
-            [c.handle for c in chosen],
-            [c.score for c in chosen],
-            [c.chunk for c in chosen],
+            self.view, [(c.handle, c.score, c.rank, c.chunk) for c in chosen]
         )
         return [
             Path((*c.parent.sources, s), c.parent.worth)
@@ -185,12 +188,12 @@ class BeamGatherer:
             routes = self.view.route(queries, most)
             columns = (routes.documents.tolist(), routes.scores.tolist(), routes.chunks.tolist())
             rows = [list(zip(*row, strict=True)) for row in zip(*columns, strict=True)]
-        found = [
-            Candidate(path, handle, score, chunk, self._worth.hope(path, score))
-            for path, row in zip(paths, rows, strict=True)
-            for handle, score, chunk in row
-            if handle >= 0 and handle not in path.handles
-        ]
+        found = []
+        for path, row in zip(paths, rows, strict=True):
+            new = [one for one in row if one[0] >= 0 and one[0] not in path.handles]
+            for rank, (handle, score, chunk) in enumerate(new):
+                hope = self._worth.hope(path, score, rank)
+                found.append(Candidate(path, handle, score, rank, chunk, hope))
         return sorted(found, key=lambda c: -c.hope)
 
     def _retrieve(self, path: Path, k: int) -> list[tuple[int, float, int]]:

@@ -25,10 +25,12 @@ _BATCH_TOKENS = 4096
 
 @dataclass(frozen=True)
 class Source:
-    """A document on a path: how it was found, where its winning chunk stands, and its text."""
+    """A document on a path: how it was found, at which rank from 0, where its winning chunk
+    stands, and its text."""
 
     handle: int
     score: float
+    rank: int
     chunk: int
     start: int
     end: int
@@ -78,23 +80,20 @@ class Reader:
             raise ValueError("question: must hold at least one word")
 
     def sources(
-        self,
-        view: MemoryView,
-        handles: Sequence[int],
-        scores: Sequence[float],
-        chunks: Sequence[int],
+        self, view: MemoryView, found: Sequence[tuple[int, float, int, int]]
     ) -> list[Source]:
-        """Fetch and tokenise the texts of some routed documents."""
-        texts = view.texts(handles)
+        """Fetch and tokenise the texts of routed documents: (handle, score, rank, chunk)."""
+        texts = view.texts([handle for handle, *_ in found])
         titles = tokenize(self.tokenizer, [t.title for t in texts])
         pieces = tokenize(self.tokenizer, [t.text for t in texts])
-        found = []
-        for i, handle in enumerate(handles):
+        made = []
+        for (handle, score, rank, chunk), title, piece, text in zip(
+            found, titles, pieces, texts, strict=True
+        ):
             spans = view.spans(handle)
-            start, end = (int(x) for x in spans[min(max(chunks[i], 0), len(spans) - 1)])
-            score, chunk = float(scores[i]), int(chunks[i])
-            found.append(Source(handle, score, chunk, start, end, titles[i], pieces[i], texts[i]))
-        return found
+            start, end = (int(x) for x in spans[min(max(chunk, 0), len(spans) - 1)])
+            made.append(Source(handle, score, rank, chunk, start, end, title, piece, text))
+        return made
 
     def look(self) -> tuple[NDArray[np.float32], int]:
         """The routing query [1, L, R] of the question alone, and its tokens."""

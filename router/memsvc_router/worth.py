@@ -12,16 +12,19 @@ from typing import Protocol
 
 from memsvc_router.reading import Path, Reading
 
-# A routed document's chance to matter by its score, fitted on questions of the training sets.
-_SLOPE, _OFFSET = 12.0, 8.0
-_SCORE_SHARE = 2.0  # of the score beside the reader's logit
+# Fitted on multi-hop questions (dev/LOG.md, M4): what a routed document's score and its rank among
+# those its path routed to say before it is read, what the reader adds, and how much of a path's own
+# doubts a document inherits.
+_SLOPE, _RANK, _OFFSET = 4.0, 2.3, -3.0
+_RELEVANT, _SCORE, _READ_OFFSET = 0.7, 1.7, 0.3
+_INHERITED = 0.56
 
 
 class Worth(Protocol):
     """Orders candidates and readings."""
 
-    def hope(self, parent: Path, score: float) -> float:
-        """Of reading a document that `parent` found with this score."""
+    def hope(self, parent: Path, score: float, rank: int) -> float:
+        """Of reading the document that `parent` found at a rank (from 0) with a score."""
         ...
 
     def after(self, reading: Reading) -> float:
@@ -32,22 +35,24 @@ class Worth(Protocol):
 class Learned:
     """Routing was trained and calibrated, and the reader says whether a text matters."""
 
-    def hope(self, parent: Path, score: float) -> float:
+    def hope(self, parent: Path, score: float, rank: int) -> float:
         """See `Worth.hope`."""
-        return parent.worth + log_sigmoid(_SLOPE * score - _OFFSET)
+        own = _SLOPE * score - _RANK * math.log1p(rank) + _OFFSET
+        return _INHERITED * parent.worth + log_sigmoid(own)
 
     def after(self, reading: Reading) -> float:
-        """See `Worth.after`: the path before its last document, and that document."""
-        path = reading.path
-        own = reading.relevant + _SCORE_SHARE * path.sources[-1].score
-        return path.worth + log_sigmoid(own)
+        """See `Worth.after`: of the path before its last document, and of that document."""
+        path, last = reading.path, reading.path.sources[-1]
+        own = _RELEVANT * reading.relevant + _SCORE * last.score - _RANK * math.log1p(last.rank)
+        return _INHERITED * path.worth + log_sigmoid(own + _READ_OFFSET)
 
 
 class ByScore:
     """A retriever's scores know no such scale: a path is worth the mean of them."""
 
-    def hope(self, parent: Path, score: float) -> float:
+    def hope(self, parent: Path, score: float, rank: int) -> float:
         """See `Worth.hope`."""
+        del rank
         return _mean([*(s.score for s in parent.sources), score])
 
     def after(self, reading: Reading) -> float:

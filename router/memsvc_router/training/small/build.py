@@ -18,8 +18,9 @@ from memsvc_router.network import MemoryNetwork
 from memsvc_router.texts import tokenize
 from memsvc_router.training.rows import TrainingSet
 from memsvc_router.training.small.corpus import build_corpus
+from memsvc_router.training.small.options import SmallTraining
 from memsvc_router.training.small.samples import make_samples
-from memsvc_router.training.small.task import SmallTask, SmallTraining
+from memsvc_router.training.small.task import SmallTask
 
 
 def small_task(

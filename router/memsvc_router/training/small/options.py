@@ -1,0 +1,32 @@
+"""Sizes, rates and weights of training a small model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class SmallTraining:
+    """Sizes, rates and weights of a run.
+
+    questions: asked in a step; negatives: chunks each is routed against (the best of the whole
+    corpus); look_alikes: how often one is read besides the passage itself, where that alone is
+    needed (in chains always), out of the first `look_among`; near: documents whose
+    blocks a path sees; easiest: share of the loss that a chain's easiest next passage takes.
+    """
+
+    questions: int = 32
+    reader_rate: float = 1.2e-4
+    router_rate: float = 1e-3
+    head_rate: float = 5e-4
+    negatives: int = 192
+    temperature: float = 0.05
+    look_alikes: float = 0.5
+    look_among: int = 8
+    near: int = 16
+    easiest: float = 0.7
+    routing_weight: float = 0.5
+    reading: bool = True
+    seed: int = 1
+    weights: Mapping[str, float] = field(default_factory=dict)
