@@ -39,6 +39,8 @@ _SETTINGS = {
     "context_tokens": "context",
     "numbers": "numbers",
     "lora_rank": "lora_rank",
+    "weight": "weights",
+    "words_from": "words_from",
 }
 
 _Data = Annotated[
@@ -69,7 +71,7 @@ _Stage = Annotated[
 ]
 _Mode = Annotated[
     Literal["full", "lora", "router"] | None,
-    typer.Option("--mode", help="What of a decoder is trained."),
+    typer.Option("--mode", help="What is trained; lora: of a decoder."),
 ]
 _Freeze = Annotated[
     bool | None, typer.Option("--freeze-backbone", help="Warm up a decoder's routers alone.")
@@ -98,6 +100,17 @@ _Rank = Annotated[int | None, typer.Option("--lora-rank", min=1, help="Of the ad
 _Negatives = Annotated[
     Path | None,
     typer.Option("--negatives", metavar="FOLDER", help="What `memsvc train-data mine` wrote."),
+]
+
+_Weight = Annotated[
+    list[str] | None,
+    typer.Option("--weight", metavar="SET=SHARE", help="Of a data set's questions; repeatable."),
+]
+_WordsFrom = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--words-from", metavar="SET", help="Its passages weigh a new model's words; repeatable."
+    ),
 ]
 
 
@@ -159,6 +172,8 @@ def train(
     numbers: _Numbers = None,
     lora_rank: _Rank = None,
     negatives: _Negatives = None,
+    weight: _Weight = None,
+    words_from: _WordsFrom = None,
     from_bank: bank_cli.FromBank = None,
     store: bank_cli.StoreOption = None,
     server: bank_cli.ServerOption = None,
@@ -172,7 +187,15 @@ def train(
     The same command goes on where a run was stopped. Progress is shown on stderr.
     """
     del questions, rate, stage, mode, freeze_backbone, gradient_checkpointing, documents
-    del max_tokens, context_tokens, numbers, lora_rank, config  # read from the context
+    del (
+        max_tokens,
+        context_tokens,
+        numbers,
+        lora_rank,
+        weight,
+        words_from,
+        config,
+    )  # read from the context
     if bank_cli.wanted(context, from_bank):
         bank_cli.train(context, from_bank, store, server, steps, seed, held_back, promote)
         return
@@ -194,7 +217,7 @@ def train(
             save_every=save_every,
             bf16=bf16,
             negatives=negatives,
-            settings={name: value for name, value in given.items() if value is not None},
+            settings={name: value for name, value in given.items() if value not in (None, [])},
         )
         outcome = running.train(request)
     if outcome.main:

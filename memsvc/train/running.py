@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -95,27 +95,51 @@ def _base(base: str) -> tuple[bool, Path | None]:
 
 
 def _small_options(request: Request) -> SmallTraining:
-    only = {"questions", "rate"}
-    if unread := sorted(request.settings.keys() - only):
+    given = dict(request.settings)
+    only = {"questions", "rate", "mode", "weights", "words_from"}
+    if unread := sorted(given.keys() - only):
         raise ValueError(f"{_flag(unread[0])}: is for decoders; the small model has no such choice")
-    for name, given in (("bf16", request.bf16), ("negatives", request.negatives)):
-        if given is not None:
+    for name, told in (("bf16", request.bf16), ("negatives", request.negatives)):
+        if told is not None:
             raise ValueError(f"{_flag(name)}: is for decoders; the small model does it its own way")
+    if given.get("mode") == "lora":
+        raise ValueError("--mode lora: is for decoders; the small model takes full or router")
     plain = SmallTraining(seed=request.seed)
-    scale = request.settings.get("rate", plain.reader_rate) / plain.reader_rate
+    scale = given.get("rate", plain.reader_rate) / plain.reader_rate
     if scale <= 0:
-        raise ValueError(f"--rate: expected more than 0, got {request.settings['rate']}")
+        raise ValueError(f"--rate: expected more than 0, got {given['rate']}")
     return replace(
         plain,
-        questions=request.settings.get("questions", plain.questions),
+        questions=given.get("questions", plain.questions),
         reader_rate=plain.reader_rate * scale,
         router_rate=plain.router_rate * scale,
         head_rate=plain.head_rate * scale,
+        reading=given.get("mode") != "router",
+        weights=_weights(given.get("weights", ())),
+        words_from=tuple(given.get("words_from", ())),
     )
+
+
+def _weights(given: Sequence[str]) -> dict[str, float]:
+    """`NAME=NUMBER` of each data set."""
+    found = {}
+    for one in given:
+        name, _, number = one.rpartition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = -1.0
+        if not name or not weight >= 0:
+            raise ValueError(f"--weight {one!r}: expected a data set and a share, as squad=0.3")
+        found[name] = weight
+    return found
 
 
 def _decoder_options(request: Request) -> DecoderTraining:
     given = dict(request.settings)
+    for name, flag in (("weights", "--weight"), ("words_from", "--words-from")):
+        if name in given:
+            raise ValueError(f"{flag}: is for the small model; a decoder draws from all alike")
     if given.get("stage") == "sft" and request.steps is not None:
         given["context_steps"] = request.steps
     return DecoderTraining(seed=request.seed, **given)

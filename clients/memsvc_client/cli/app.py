@@ -16,7 +16,7 @@ from memsvc_client.transport import DEFAULT_TARGET, DEFAULT_TIMEOUT
 
 ENTRY_POINTS = "memsvc.commands"
 _OWN_COMMANDS = ("bank", "doc", "recall", "ask", "context", "compare", "report", "op", "feedback")
-SERVER_COMMANDS = ("serve", "doctor", "router", "bench", "model")
+SERVER_COMMANDS = ("serve", "doctor", "router", "bench", "model", "train", "train-data")
 # Click's own class for wrong arguments; which module holds it differs between typer's versions.
 _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 

@@ -5,7 +5,6 @@ Knows folders only as places to keep what is costly to compute.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -28,15 +27,18 @@ def small_task(
     work: Path,
     options: SmallTraining,
     base: Path | None = None,
-    idf_sets: Sequence[str] = (),
 ) -> SmallTask:
     """Train further what is in `base`, or a fresh model on the bundled encoder (None).
 
-    work: where the passages' states are kept; idf_sets: data sets whose passages give a fresh
-    model its word weights (none named: all). Raises ValueError for a set with nothing to learn.
+    work: where the passages' states are kept. Raises ValueError for a set with nothing to learn,
+    and for a data set that is named and is not there.
     """
+    there = {q.dataset for q in found.questions} | {p.dataset for p in found.passages}
+    for name in (*options.weights, *options.words_from):
+        if name not in there:
+            raise ValueError(f"no data set {name!r} in the data; there are {sorted(there)}")
     torch.manual_seed(options.seed)
-    network, tokenizer = _start(found, base, set(idf_sets))
+    network, tokenizer = _start(found, base, set(options.words_from))
     corpus = build_corpus(network, tokenizer, found.passages, work)
     texts = [p.text for p in found.passages]
     samples = make_samples(found.questions, found.index(), texts.__getitem__, tokenizer)
@@ -44,7 +46,7 @@ def small_task(
 
 
 def _start(
-    found: TrainingSet, base: Path | None, idf_sets: set[str]
+    found: TrainingSet, base: Path | None, words_from: set[str]
 ) -> tuple[MemoryNetwork, Tokenizer]:
     if base is not None:
         network, tokenizer, _ = load_checkpoint(base, torch.float32)
@@ -52,6 +54,6 @@ def _start(
     tokenizer = Tokenizer.from_file(str(base_folder() / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    some = [p for p in found.passages if not idf_sets or p.dataset in idf_sets]
+    some = [p for p in found.passages if not words_from or p.dataset in words_from]
     counted = tokenize(tokenizer, [f"{p.title} {p.text}" for p in some])
     return fresh_network(base_folder(), (piece.ids for piece in counted)), tokenizer

@@ -13,7 +13,10 @@ class SmallTraining:
     questions: asked in a step; negatives: chunks each is routed against (the best of the whole
     corpus); look_alikes: how often one is read besides the passage itself, where that alone is
     needed (in chains always), out of the first `look_among`; near: documents whose
-    blocks a path sees; easiest: share of the loss that a chain's easiest next passage takes.
+    blocks a path sees; easiest: share of the loss that a chain's easiest next passage takes;
+    reading: whether more than routing is trained; weights: of data sets (those not named count by
+    the root of their size); words_from: data sets that give a fresh model its word weights (none
+    named: all).
     """
 
     questions: int = 32
@@ -30,3 +33,4 @@ class SmallTraining:
     reading: bool = True
     seed: int = 1
     weights: Mapping[str, float] = field(default_factory=dict)
+    words_from: tuple[str, ...] = ()
