@@ -217,7 +217,7 @@ def train(
             save_every=save_every,
             bf16=bf16,
             negatives=negatives,
-            settings={name: value for name, value in given.items() if value not in (None, [])},
+            settings={name: value for name, value in given.items() if value not in (None, (), [])},
         )
         outcome = running.train(request)
     if outcome.main:
