@@ -183,6 +183,16 @@ def test_degrade_prints_its_curves(app: typer.Typer, files: list[str]) -> None:
     assert "recall@10 as the bank grows" in titles
 
 
+def test_degrade_grows_by_prose_and_shows_the_drop(
+    app: typer.Typer, files: list[str], tmp_path: Path
+) -> None:
+    prose = write(tmp_path / "prose.jsonl.zst", [{"text": "The wind blew on and on. " * 200}])
+    wanted = ["--haystack", str(prose), "--lengths", "100,1k", "--paths", "msa"]
+    ran = CliRunner().invoke(app, ["bench", "degrade", *files, *wanted])
+    assert ran.exit_code == 0, ran.output
+    assert "f1_drop" in ran.stdout
+
+
 def test_lines_tell_how_long_it_will_take() -> None:
     pace = Pace(100.0, 20)
     assert pace.line("asking", 20, 120, 100.0) == "asking: 20 of 120"

@@ -26,6 +26,14 @@ _Samples = Annotated[
     int, typer.Option("--samples", min=1, help="Questions for each task and length.")
 ]
 _Haystack = Annotated[str, typer.Option("--haystack", help="noise, or any text file.")]
+_Distractors = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--haystack",
+        help="Prose that the bank grows by, in place of the set's other passages: text files, or "
+        ".jsonl or .jsonl.zst with text (and title); repeatable.",
+    ),
+]
 _Lengths = Annotated[str, typer.Option("--lengths", help="Tokens, such as 4k,16k,1m (k: 1024).")]
 
 
@@ -69,6 +77,7 @@ def degrade(
     context: typer.Context,
     questions: options.Questions,
     passages: options.SomePassages = None,
+    haystack: _Distractors = None,
     lengths: _Lengths = "16k,32k,64k,128k,256k,512k,1m",
     paths: options.Paths = "msa,rag,bm25",
     format: options.Format = None,
@@ -82,19 +91,23 @@ def degrade(
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
-    """The same questions to a bank that grows by distractors: quality against length."""
+    """The same questions to a bank that grows by distractors: quality against length.
+
+    `f1_drop` is by what share F1 falls from the shortest length that was asked to the longest.
+    """
 
     async def measure(bars: Bars) -> Results:
         from memsvc.bench.degrade import DegradePlan, run_degrade
         from memsvc.bench.formats.choosing import read_set
+        from memsvc.bench.prose import read_prose
         from memsvc.bench.stages import read_lengths
 
         held_to = options.rules(paths, index, embedder, reranker, k, hops, seed=seed)
         files: list[Path] = passages or []
         corpus = read_set(questions, files, format, limit)
-        plan = DegradePlan(
-            held_to, read_lengths(lengths), command_line(), out, corpus, questions.name
-        )
+        prose = read_prose(haystack or ())
+        sizes, title = read_lengths(lengths), questions.name
+        plan = DegradePlan(held_to, sizes, command_line(), out, corpus, title, prose)
         return await run_degrade(plan, bars.show)
 
     output = output_of(context, as_json)

@@ -15,7 +15,7 @@ from memsvc.bench.corpus import Passage
 from memsvc.bench.lines import InputError
 
 NOISE = "noise"
-_WORDS = 90  # of a passage
+WORDS = 90  # of a passage
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _NOISE = (
     "The kettle is on the stove.",
@@ -58,7 +58,7 @@ class Haystack:
     def _take(self, rng: Random, at: int) -> list[str]:
         taken: list[str] = []
         words = 0
-        while words < _WORDS:
+        while words < WORDS:
             chosen = rng.randrange(len(self._sentences)) if self._repeats else at + len(taken)
             sentence = self._sentences[chosen % len(self._sentences)]
             words += len(sentence.split())
@@ -75,13 +75,22 @@ def read_haystack(name: str) -> Haystack:
     """`noise`, or any text file (UTF-8). Raises InputError."""
     if name == NOISE:
         return noise()
-    try:
-        text = Path(name).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}: not UTF-8 at byte {error.start}") from None
-    except OSError as error:
-        raise InputError(f"{name}: {error.strerror or error}") from None
-    sentences = [" ".join(one.split()) for one in _SENTENCE_END.split(text) if one.strip()]
+    sentences = sentences_of(read_text(Path(name)))
     if not sentences:
         raise InputError(f"{name}: holds no text")
     return Haystack(sentences, repeats=False)
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file. Raises InputError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+def sentences_of(text: str) -> list[str]:
+    """A text's sentences, each on one line."""
+    return [" ".join(one.split()) for one in _SENTENCE_END.split(text) if one.strip()]
