@@ -40,6 +40,15 @@ class Candidate:
     hope: float
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a reading points at: (source, first, last character), and how sure it is, 0…1."""
+
+    reading: Reading
+    span: tuple[int, int, int]
+    confidence: float
+
+
 @dataclass
 class Gathering:
     """State of one question: what was routed to, what was read, what it cost."""
@@ -120,6 +129,15 @@ class BeamGatherer:
     def layers(self) -> Sequence[LayerRoute]:
         """See `Gatherer`: its layers route together."""
         return ()
+
+    def best(self) -> Answer | None:
+        """The answer that most speaks for, of all that was read."""
+        found = [
+            Answer(reading, reading.span, math.exp(log_sigmoid(self._worth.answer(reading))))
+            for reading in self.state.readings
+            if reading.span is not None
+        ]
+        return max(found, key=lambda one: one.confidence, default=None)
 
     def ranking(self) -> list[Hit]:
         """Every document seen: by worth where the model routed; where a retriever did, those read

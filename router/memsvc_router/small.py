@@ -6,7 +6,6 @@ protocols of `api`; a bank is whatever `MemoryView` it is given.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -29,17 +28,12 @@ from memsvc_router.api import (
     Token,
     Usage,
 )
-from memsvc_router.beam import BeamGatherer, Gathering
+from memsvc_router.beam import Answer, BeamGatherer, Gathering
 from memsvc_router.checkpoint import DEFAULT_MODEL, load_checkpoint
 from memsvc_router.encoding import encode_documents
 from memsvc_router.interleave import Budget, interleave
-from memsvc_router.reading import Reader, Reading
+from memsvc_router.reading import Reader
 from memsvc_router.texts import tokenize
-
-# What the span's own certainty and the routing score weigh beside the logit "it is here": to
-# choose between paths, and to be sure of the one chosen (dev/LOG.md, 2026-11-22).
-_CHOICE_SPAN, _CHOICE_ROUTE = 1.0, 32.0
-_SURE_SPAN, _SURE_ROUTE, _SURE_AT = 0.5, 12.0, 5.5
 
 
 class SmallMemoryModel:
@@ -128,46 +122,28 @@ class SmallMemoryModel:
             assert isinstance(event, Hop), "a beam waits for no step"
             hops += 1
             yield event
-        best = max(run.state.readings, key=answer_score, default=None)
+        best = run.best()
         floor = options.min_confidence
         floor = self.network.config.min_confidence if floor is None else floor
-        sure = confidence(best) if best else 0.0
+        sure = best.confidence if best else 0.0
         usage, ranking = _usage(run.state, hops, began), tuple(run.ranking())
-        if best is None or best.span is None or sure < floor:
+        if best is None or sure < floor:
             yield Done("", False, sure, usage, ranking)
             return
         yield from _citations(run, best)
         number, first, last = best.span
-        answer = best.path.sources[number].document.text[first:last]
+        answer = best.reading.path.sources[number].document.text[first:last]
         for word in re.findall(r"\S+\s*", answer):
             yield Token(word)
         yield Done(answer, True, sure, usage, ranking)
 
 
-def answer_score(reading: Reading) -> float:
-    """What decides between paths: is the answer here, how sure is its span, how well routed."""
-    if reading.span is None:
-        return -math.inf
-    return (
-        reading.complete + _CHOICE_SPAN * reading.span_logprob + _CHOICE_ROUTE * reading.path.worth
-    )
-
-
-def confidence(reading: Reading) -> float:
-    """How sure an answer is, 0…1."""
-    if reading.span is None:
-        return 0.0
-    sure = reading.complete + _SURE_SPAN * reading.span_logprob + _SURE_ROUTE * reading.path.worth
-    return 1 / (1 + math.exp(_SURE_AT - sure))
-
-
-def _citations(run: BeamGatherer, best: Reading) -> Iterator[Citation]:
+def _citations(run: BeamGatherer, best: Answer) -> Iterator[Citation]:
     """The answer's own characters first, then what led to it."""
-    assert best.span is not None
     number, first, last = best.span
-    order = [number, *(i for i in range(len(best.path.sources)) if i != number)]
-    for i in order:
-        source = best.path.sources[i]
+    sources = best.reading.path.sources
+    for i in [number, *(i for i in range(len(sources)) if i != number)]:
+        source = sources[i]
         # Read anew on purpose: the view refuses a document that was deleted or changed meanwhile.
         title = run.view.texts([source.handle])[0].title
         start, end = (first, last) if i == number else (source.start, source.end)
@@ -180,7 +156,7 @@ def _citations(run: BeamGatherer, best: Reading) -> Iterator[Citation]:
             chunk=source.chunk,
             score=source.score,
             hop=i,
-            layer=run.reader.network.config.router_layers[-1],
+            layer=run.reader.network.config.router_layers[0],
         )
 
 
@@ -200,4 +176,4 @@ def load_default_model() -> SmallMemoryModel:
     return SmallMemoryModel(DEFAULT_MODEL)
 
 
-__all__ = ["SmallMemoryModel", "answer_score", "load_default_model"]
+__all__ = ["SmallMemoryModel", "load_default_model"]

@@ -18,6 +18,9 @@ from memsvc_router.reading import Path, Reading
 _SLOPE, _RANK, _OFFSET = 4.0, 2.3, -3.0
 _RELEVANT, _SCORE, _READ_OFFSET = 0.7, 1.7, 0.3
 _INHERITED = 0.56
+# An answer's odds to be right: the reader's two judgements of it, then what led to its text.
+_COMPLETE, _SPAN, _WORTH, _LED, _DEPTH, _SURE = 1.1, 0.56, 1.5, 4.8, 1.2, -4.0
+_READER_SURE = 0.0
 
 
 class Worth(Protocol):
@@ -29,6 +32,10 @@ class Worth(Protocol):
 
     def after(self, reading: Reading) -> float:
         """Of a path that was read."""
+        ...
+
+    def answer(self, reading: Reading) -> float:
+        """Of the answer that a reading points at: the logit of its being right."""
         ...
 
 
@@ -46,6 +53,12 @@ class Learned:
         own = _RELEVANT * reading.relevant + _SCORE * last.score - _RANK * math.log1p(last.rank)
         return _INHERITED * path.worth + log_sigmoid(own + _READ_OFFSET)
 
+    def answer(self, reading: Reading) -> float:
+        """See `Worth.answer`."""
+        path = reading.path
+        led = _WORTH * path.worth + _LED * path.sources[-1].score - _DEPTH * (len(path.sources) - 1)
+        return _read(reading) + led + _SURE
+
 
 class ByScore:
     """A retriever's scores know no such scale: a path is worth the mean of them."""
@@ -58,6 +71,14 @@ class ByScore:
     def after(self, reading: Reading) -> float:
         """See `Worth.after`."""
         return _mean([s.score for s in reading.path.sources])
+
+    def answer(self, reading: Reading) -> float:
+        """See `Worth.answer`: the reader alone says."""
+        return _read(reading) + _READER_SURE
+
+
+def _read(reading: Reading) -> float:
+    return _COMPLETE * reading.complete + _SPAN * reading.span_logprob
 
 
 def log_sigmoid(logit: float) -> float:
