@@ -37,12 +37,22 @@ def small_task(
     for name in (*options.weights, *options.words_from):
         if name not in there:
             raise ValueError(f"no data set {name!r} in the data; there are {sorted(there)}")
+    found = _wanted(found, options)
     torch.manual_seed(options.seed)
     network, tokenizer = _start(found, base, set(options.words_from))
     corpus = build_corpus(network, tokenizer, found.passages, work)
     texts = [p.text for p in found.passages]
     samples = make_samples(found.questions, found.index(), texts.__getitem__, tokenizer)
     return SmallTask(network, tokenizer, corpus, samples, options)
+
+
+def _wanted(found: TrainingSet, options: SmallTraining) -> TrainingSet:
+    """Without the data sets of weight 0, but for passages that others need."""
+    left = {name for name, weight in options.weights.items() if not weight}
+    questions = tuple(q for q in found.questions if q.dataset not in left)
+    needed = {e for q in questions for e in q.evidence}
+    passages = tuple(p for p in found.passages if p.dataset not in left or p.id in needed)
+    return TrainingSet(passages, questions)
 
 
 def _start(

@@ -15,7 +15,7 @@ class SmallTraining:
     needed (in chains always), out of the first `look_among`; near: documents whose
     blocks a path sees; easiest: share of the loss that a chain's easiest next passage takes;
     reading: whether more than routing is trained; weights: of data sets (those not named count by
-    the root of their size); words_from: data sets that give a fresh model its word weights (none
+    the root of their size; 0 leaves a set and its passages out); words_from: data sets that give a fresh model its word weights (none
     named: all).
     """
 
