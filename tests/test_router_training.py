@@ -181,6 +181,13 @@ def test_a_tiny_model_learns_to_route_and_to_point(tmp_path: Path) -> None:
     assert all(r["routing"] < 20 for r in rows)
 
 
+def test_stages_weigh_routing_against_reading(tmp_path: Path) -> None:
+    for stage, routing, reading in (("warmup", 1.0, 0.1), ("main", 0.5, 1.0), ("sft", 0.1, 1.0)):
+        (row,) = run(tiny_task(tmp_path, stage=stage), tmp_path / stage, 1)
+        read = row["span"] + row["relevant"] + row["complete"]
+        assert row["loss"] == pytest.approx(routing * row["routing"] + reading * read, rel=1e-3)
+
+
 def test_a_stopped_run_goes_on_to_the_same_losses(tmp_path: Path) -> None:
     whole = run(tiny_task(tmp_path), tmp_path / "whole", 8)
     run(tiny_task(tmp_path), tmp_path / "parts", 8, until=4)

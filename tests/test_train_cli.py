@@ -149,7 +149,7 @@ def test_bases_that_cannot_be_trained(tmp_path: Path, data: Path) -> None:
 def test_options_that_do_not_go_together(tmp_path: Path, base: Path, data: Path) -> None:
     run = ("--data", data, "--out", tmp_path / "out")
     assert "steps or minutes" in refused(*run)
-    assert "--stage: is for decoders" in refused(*run, "--steps", 1, "--stage", "main")
+    assert "--documents: is for decoders" in refused(*run, "--steps", 1, "--documents", 8)
     assert "--bf16: is for decoders" in refused(*run, "--steps", 1, "--bf16")
     assert "--mode lora: is for decoders" in refused(*run, "--steps", 1, "--mode", "lora")
     assert "squad=0.3" in refused(*run, "--steps", 1, "--weight", "squad")

@@ -67,7 +67,7 @@ _SaveEvery = Annotated[int, typer.Option("--save-every", min=1, help="Steps betw
 _Seed = Annotated[int, typer.Option("--seed", help="Of all that is drawn at random.")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 _Stage = Annotated[
-    Literal["warmup", "main", "sft"] | None, typer.Option("--stage", help="Of a decoder.")
+    Literal["warmup", "main", "sft"] | None, typer.Option("--stage", help="Weights of the losses.")
 ]
 _Mode = Annotated[
     Literal["full", "lora", "router"] | None,

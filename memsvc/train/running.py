@@ -96,7 +96,7 @@ def _base(base: str) -> tuple[bool, Path | None]:
 
 def _small_options(request: Request) -> SmallTraining:
     given = dict(request.settings)
-    only = {"questions", "rate", "mode", "weights", "words_from"}
+    only = {"questions", "rate", "stage", "mode", "weights", "words_from"}
     if unread := sorted(given.keys() - only):
         raise ValueError(f"{_flag(unread[0])}: is for decoders; the small model has no such choice")
     for name, told in (("bf16", request.bf16), ("negatives", request.negatives)):
@@ -114,6 +114,7 @@ def _small_options(request: Request) -> SmallTraining:
         reader_rate=plain.reader_rate * scale,
         router_rate=plain.router_rate * scale,
         head_rate=plain.head_rate * scale,
+        stage=given.get("stage", plain.stage),
         reading=given.get("mode") != "router",
         weights=_weights(given.get("weights", ())),
         words_from=tuple(given.get("words_from", ())),

@@ -15,9 +15,9 @@ from memsvc_router.reading import Path, Reading
 # Fitted on multi-hop questions (dev/LOG.md, M4): what a routed document's score and its rank among
 # those its path routed to say before it is read, what the reader adds, and how much of a path's own
 # doubts a document inherits.
-_SLOPE, _RANK, _OFFSET = 4.0, 2.3, -3.0
-_RELEVANT, _SCORE, _READ_OFFSET = 0.7, 1.7, 0.3
-_INHERITED = 0.56
+_SLOPE, _RANK, _OFFSET = 9.5, 0.8, -4.8
+_RELEVANT, _SCORE, _READ_OFFSET = 0.65, 7.0, -2.6
+_INHERITED = 0.6
 # An answer's odds to be right: the reader's two judgements of it, then what led to its text.
 _COMPLETE, _SPAN, _WORTH, _LED, _DEPTH, _SURE = 1.1, 0.56, 1.5, 4.8, 1.2, -4.0
 _READER_SURE = 0.0

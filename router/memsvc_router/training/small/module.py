@@ -19,7 +19,7 @@ from memsvc_router.batching import by_length
 from memsvc_router.network import MemoryNetwork, Pointed
 from memsvc_router.training.losses import chain_loss, span_loss
 from memsvc_router.training.small.corpus import Corpus
-from memsvc_router.training.small.options import SmallTraining
+from memsvc_router.training.small.options import STAGES, SmallTraining
 from memsvc_router.training.small.paths import PathBatch, PathMaker, ReadPath, pad_paths
 from memsvc_router.training.small.samples import Sample
 
@@ -76,9 +76,8 @@ class SmallModule(nn.Module):
         zero = means["routing"].new_zeros(())
         names = ("routing", "span", "relevant", "complete")
         found = {name: means.get(name, zero) for name in names}
-        loss = self.options.routing_weight * found["routing"]
-        for name in names[1:]:
-            loss = loss + found[name]
+        routing, reading = STAGES[self.options.stage]
+        loss = routing * found["routing"] + reading * sum(found[name] for name in names[1:])
         return {"loss": loss, **found, "hit": means.get("hit", zero)}
 
     def _read_chains(

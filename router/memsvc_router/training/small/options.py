@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+# Of the losses of routing and of reading, by stage (MSA §5, but for `main`, where both are
+# learned by one tower and at once: dev/LOG.md, M4).
+STAGES: dict[str, tuple[float, float]] = {
+    "warmup": (1.0, 0.1),
+    "main": (0.5, 1.0),
+    "sft": (0.1, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -14,6 +23,7 @@ class SmallTraining:
     corpus); look_alikes: how often one is read besides the passage itself, where that alone is
     needed (in chains always), out of the first `look_among`; near: documents whose
     blocks a path sees; easiest: share of the loss that a chain's easiest next passage takes;
+    stage: what routing and reading weigh in the loss (`STAGES`);
     reading: whether more than routing is trained; weights: of data sets (those not named count by
     the root of their size; 0 leaves a set and its passages out); words_from: data sets that give a fresh model its word weights (none
     named: all).
@@ -29,7 +39,7 @@ class SmallTraining:
     look_among: int = 8
     near: int = 16
     easiest: float = 0.7
-    routing_weight: float = 0.5
+    stage: Literal["warmup", "main", "sft"] = "main"
     reading: bool = True
     seed: int = 1
     weights: Mapping[str, float] = field(default_factory=dict)
