@@ -23,10 +23,10 @@ class SmallTraining:
     corpus); look_alikes: how often one is read besides the passage itself, where that alone is
     needed (in chains always), out of the first `look_among`; near: documents whose
     blocks a path sees; easiest: share of the loss that a chain's easiest next passage takes;
-    stage: what routing and reading weigh in the loss (`STAGES`);
-    reading: whether more than routing is trained; weights: of data sets (those not named count by
-    the root of their size; 0 leaves a set and its passages out); words_from: data sets that give a fresh model its word weights (none
-    named: all).
+    stage: what routing and reading weigh in the loss (`STAGES`); reading: whether more than
+    routing is trained; weights: of data sets (those not named count by the root of their size; 0
+    leaves a set and its passages out); words_from: data sets that give a fresh model its word
+    weights (none named: all).
     """
 
     questions: int = 32
