@@ -186,16 +186,9 @@ def train(
 
     The same command goes on where a run was stopped. Progress is shown on stderr.
     """
+    # Read from the context:
     del questions, rate, stage, mode, freeze_backbone, gradient_checkpointing, documents
-    del (
-        max_tokens,
-        context_tokens,
-        numbers,
-        lora_rank,
-        weight,
-        words_from,
-        config,
-    )  # read from the context
+    del max_tokens, context_tokens, numbers, lora_rank, weight, words_from, config
     if bank_cli.wanted(context, from_bank):
         bank_cli.train(context, from_bank, store, server, steps, seed, held_back, promote)
         return
