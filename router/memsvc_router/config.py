@@ -31,7 +31,7 @@ class MemoryConfig:
     head_width: int = 64
     slots: int = 32
     template: str = "bert-pair-v2"
-    min_confidence: float = 0.12
+    min_confidence: float = 0.06
 
     @property
     def router_layers(self) -> tuple[int, ...]:

@@ -18,9 +18,10 @@ from memsvc_router.reading import Path, Reading
 _SLOPE, _RANK, _OFFSET = 9.5, 0.8, -4.8
 _RELEVANT, _SCORE, _READ_OFFSET = 0.65, 7.0, -2.6
 _INHERITED = 0.6
-# An answer's odds to be right: the reader's two judgements of it, then what led to its text.
-_COMPLETE, _SPAN, _WORTH, _LED, _DEPTH, _SURE = 1.1, 0.56, 1.5, 4.8, 1.2, -4.0
-_READER_SURE = 0.0
+# An answer's odds to be right: the reader's judgements of it, then what led to its text (with a
+# retriever: what that adds on average).
+_COMPLETE, _SPAN, _MATTERS, _WORTH, _LED, _SURE = 0.49, 0.19, 0.33, 1.63, 2.24, -3.4
+_READER_SURE = -1.8
 
 
 class Worth(Protocol):
@@ -56,8 +57,7 @@ class Learned:
     def answer(self, reading: Reading) -> float:
         """See `Worth.answer`."""
         path = reading.path
-        led = _WORTH * path.worth + _LED * path.sources[-1].score - _DEPTH * (len(path.sources) - 1)
-        return _read(reading) + led + _SURE
+        return _read(reading) + _WORTH * path.worth + _LED * path.sources[-1].score + _SURE
 
 
 class ByScore:
@@ -78,7 +78,8 @@ class ByScore:
 
 
 def _read(reading: Reading) -> float:
-    return _COMPLETE * reading.complete + _SPAN * reading.span_logprob
+    judged = _COMPLETE * reading.complete + _MATTERS * reading.relevant
+    return judged + _SPAN * reading.span_logprob
 
 
 def log_sigmoid(logit: float) -> float:

@@ -19,6 +19,7 @@ from memsvc_router.decoder.config import MsaConfig
 from memsvc_router.decoder.passes import EncodePass, causal
 
 _ROW_TOKENS = 1024  # of a row, unless a document needs more
+_ROW_DOCUMENTS = 4  # of the longest: attention costs a row's square, and padding stays rare
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def pack(documents: Sequence[Sequence[Sequence[int]]], pool_size: int) -> Packed
     parts = [part for document in documents for part in document]
     owners = [n for n, document in enumerate(documents) for _ in document]
     lengths = [len(ids) for ids in parts]
-    limit = max(_ROW_TOKENS, *lengths)
+    longest = max(lengths)
+    limit = max(min(_ROW_DOCUMENTS * longest, _ROW_TOKENS), longest)
     rows: list[list[int]] = []
     used = limit + 1
     for number, length in enumerate(lengths):

@@ -1,9 +1,11 @@
 """The smallest decoder that shows the architecture at work, and tasks made up for it.
 
-Worlds of things, their keepers and what these hold, no two worlds alike: "what can be had from
-K17 ?" takes one document, "what can be had from whoever has T3 ?" two. Nothing can be known by
-heart, so a model that answers has learnt to route, to name what it was routed to, to read and to
-stop. Knows words and shapes; the training is that of every decoder.
+Worlds of things, their keepers and what these keep, no two worlds alike: "what comes from K17 ?"
+takes one document, "what comes from whoever has T3 ?" two. Nothing can be known by heart, so a
+model that answers has learnt to route, to name what it was routed to, to read and to stop. Numbers
+and names are one token each, and the heads begin as heads of trained decoders are (`_match_heads`):
+that keeps it to minutes of one processor. Knows words and shapes; the training is that of every
+decoder.
 """
 
 from __future__ import annotations
@@ -30,15 +32,16 @@ from memsvc_router.training.rows import Passage, Question, TrainingSet
 THINGS = KEEPERS = 128  # names of each kind
 CODES = 64
 NUMBERS = 128  # documents are numbered below it
-POOL_SIZE, TOP_K = 8, 4
+POOL_SIZE, TOP_K = 4, 2
 TRAINING = tuple(  # options of `memsvc train`
-    "--stage main --fp32 --steps 3000 --rate 0.002 --questions 16 --documents 2 --max-tokens 256 "
+    "--stage main --fp32 --steps 2500 --rate 0.003 --questions 16 --documents 1 --max-tokens 256 "
     f"--numbers {NUMBERS}".split()
 )
 _LINKED = 24  # things of one world, each with a keeper of its own
-_OTHERS = 16  # keepers of one world that keep nothing
-_SENTENCES = ("{} rests with {} !", "{} holds code {} !")
-_ONE_HOP, _TWO_HOPS = "what can be had from {} ?", "what can be had from whoever has {} ?"
+_OTHERS = 16  # keepers of one world that no thing is with
+_SENTENCES = ("{} beside {}", "{} keeps {}")
+_ONE_HOP, _TWO_HOPS = "what comes from {} ?", "what comes from whoever has {} ?"
+_WORD_SPREAD, _SPREAD, _COPIED = 0.1, 0.05, 10.0  # of the random weights; see `_match_heads`
 _TEMPLATE = (
     "user Please answer the question based on above historical document information return all "
     "documents related to The s is < > - End of Retrieve . : ' [ ]"
@@ -63,13 +66,14 @@ def write_base(out: Path, seed: int = 0) -> None:
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=128,
         intermediate_size=256,
-        num_hidden_layers=4,
+        num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=4,
         head_dim=32,
         max_position_embeddings=512,
         tie_word_embeddings=True,
-        initializer_range=0.1,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+        initializer_range=_SPREAD,
         bos_token_id=None,
         eos_token_id=tokenizer.token_to_id("<|im_end|>"),
         pad_token_id=0,
@@ -77,6 +81,7 @@ def write_base(out: Path, seed: int = 0) -> None:
     with torch.random.fork_rng(devices=[]), TemporaryDirectory() as plain:
         torch.manual_seed(seed)
         network = AutoModelForCausalLM.from_config(config)
+        network.get_input_embeddings().weight.data.normal_(0, _WORD_SPREAD)
         _match_heads(network)
         network.save_pretrained(plain)
         tokenizer.save(str(Path(plain) / TOKENIZER))
@@ -86,13 +91,17 @@ def write_base(out: Path, seed: int = 0) -> None:
 
 
 def _match_heads(network: PreTrainedModel) -> None:
-    """Let every head begin by looking for its own token: its queries start as its keys."""
+    """Let every head begin by looking for its own token and telling what it saw there.
+
+    Its queries start as its keys, its output as its values turned back (random matrices still):
+    pretrained heads look like this, and learning it from nothing takes longer than all the rest.
+    """
     for module in attention_modules(network).values():
-        keys = module.get_submodule("k_proj").get_parameter("weight")
-        queries = module.get_submodule("q_proj").get_parameter("weight")
-        groups = keys.detach().unflatten(0, (-1, network.config.head_dim))
-        share = len(queries) // len(keys)
-        queries.data = groups.repeat_interleave(share, dim=0).flatten(0, 1)
+        weight = {
+            name: module.get_submodule(f"{name}_proj").get_parameter("weight") for name in "qkvo"
+        }
+        weight["q"].data = weight["k"].detach().clone()
+        weight["o"].data = _COPIED * weight["v"].detach().T.clone()
 
 
 def make_worlds(count: int, seed: int, first: int = 0) -> TrainingSet:
