@@ -147,8 +147,10 @@ def with_drop(path: PathResult, lengths: Sequence[str], seed: int) -> PathResult
         return path
     first, last = f1[asked[0]], f1[asked[-1]]
     both = [question for question in first if question in last]
-    drop = both and relative_drop([first[q] for q in both], [last[q] for q in both], seed)
-    if not drop:
+    if not both:
+        return path
+    drop = relative_drop([first[q] for q in both], [last[q] for q in both], seed)
+    if drop is None:
         return path
     mean, low, high = (round(value, 6) for value in drop)
     told = Estimate(mean, low, high, len(both))

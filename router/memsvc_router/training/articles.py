@@ -143,9 +143,9 @@ def _more(entity: Entity, rng: random.Random, works: Sequence[Entity]) -> dict[s
 def _personal(one: Entity) -> dict[str, str]:
     names = ("he", "his", "him", "child", "mate", "other_mate")
     man, woman = "he his him son wife husband", "she her her daughter husband wife"
-    words = dict(zip(names, (woman if one.woman else man).split(), strict=True))
-    words["was"] = "was" if "died" in one.days else "is"
-    return words | {"wedding": str(one.days["born"].year + _WED_AT)}
+    words: dict[str, str] = dict(zip(names, (woman if one.woman else man).split(), strict=True))
+    was = "was" if "died" in one.days else "is"
+    return words | {"was": was, "wedding": str(one.days["born"].year + _WED_AT)}
 
 
 def _spelled(form: str, day: date) -> str:

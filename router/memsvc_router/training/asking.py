@@ -227,8 +227,9 @@ def _put(rng: random.Random, template: str, subject: str) -> str:
     director` is nobody's English."""
     possessive = subject + ("'" if subject.endswith("s") else "'s")
     described = any(word in subject for word in (" who ", " where ", " starring ", " in which "))
-    for _ in range(_TRIES):
-        found = phrase(rng, template, {"x": subject, "xs": "\0"})
+    found = phrase(rng, template, {"x": subject, "xs": "\0"})
+    for _ in range(_TRIES - 1):
         if not described or "\0" not in found:
             break
+        found = phrase(rng, template, {"x": subject, "xs": "\0"})
     return found.replace("\0", possessive)

@@ -33,8 +33,8 @@ def _counts(tensor: Tensor) -> list[int]:
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, tensor: Tensor, counts: list[int]) -> Tensor:
-        context.counts = counts
+    def forward(ctx: Any, tensor: Tensor, counts: list[int]) -> Tensor:
+        ctx.counts = counts
         padded = tensor.new_zeros(max(counts), *tensor.shape[1:])
         padded[: tensor.shape[0]] = tensor
         every = [torch.empty_like(padded) for _ in counts]
@@ -42,9 +42,9 @@ class _Gather(torch.autograd.Function):
         return torch.cat([rows[:count] for rows, count in zip(every, counts, strict=True)])
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         whole = gradients[0].contiguous()
         distributed.all_reduce(whole)
         rank = distributed.get_rank()
-        first = sum(context.counts[:rank])
-        return whole[first : first + context.counts[rank]], None
+        first = sum(ctx.counts[:rank])
+        return whole[first : first + ctx.counts[rank]], None

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
@@ -206,7 +206,7 @@ class Loop:
             if self.accelerator.sync_gradients:
                 trained = self._module.parameters()
                 norm = self.accelerator.clip_grad_norm_(trained, self.options.clip)
-                self._check(norm, losses["loss"])
+                self._check(cast("Tensor", norm), losses["loss"])
             self._optimizer.step()
             self._optimizer.zero_grad()
         return {name: value.detach() for name, value in losses.items()}, getattr(batch, "tokens", 0)
@@ -231,8 +231,9 @@ class Loop:
     def _mean_of_ranks(self, figures: list[float]) -> list[float]:
         """So that all ranks log, and end by, the same."""
         mine = torch.tensor(figures, dtype=torch.float64, device=self.accelerator.device)
-        means: list[float] = self.accelerator.reduce(mine, "mean").tolist()
-        return means
+        means = cast("Tensor", self.accelerator.reduce(mine, "mean"))
+        found: list[float] = means.tolist()
+        return found
 
     def _now(self) -> float:
         """Seconds of the budget's clock."""

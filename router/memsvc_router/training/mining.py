@@ -118,8 +118,10 @@ def _by_words(texts: Sequence[str], asked: Sequence[str], depth: int) -> list[li
     if not asked:
         return []
     index = bm25s.BM25()
-    index.index(bm25s.tokenize(texts, stopwords=_STOP, show_progress=False), show_progress=False)
-    queries = bm25s.tokenize(asked, stopwords=_STOP, show_progress=False)
+    index.index(
+        bm25s.tokenize(list(texts), stopwords=_STOP, show_progress=False), show_progress=False
+    )
+    queries = bm25s.tokenize(list(asked), stopwords=_STOP, show_progress=False)
     ranked, _ = index.retrieve(queries, k=min(depth, len(texts)), show_progress=False)
     found: list[list[int]] = ranked.tolist()
     return found

@@ -200,6 +200,7 @@ class QuestionSide:
     def _states(self, names: Sequence[tuple[str, int]], batch: Batch) -> Tensor:
         """Final states fp16 [B, T, E] of paths, remembered by question and documents read."""
         new = [at for at, name in enumerate(names) if name not in self._remembered]
+        states = torch.empty(0)
         if new:
             device = next(self._module.parameters()).device
             given = [one[new].to(device) for one in (batch.ids, batch.mask, batch.types)]

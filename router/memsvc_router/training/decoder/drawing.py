@@ -95,8 +95,9 @@ class Pool:
         self, questions: Sequence[int], most: int, random: np.random.Generator
     ) -> Iterator[int]:
         for q in questions:
-            some = self._negatives[q]
-            yield from (some[i] for i in random.permutation(len(some))[:most])
+            some: Sequence[int] = self._negatives[q]
+            for i in random.permutation(len(some))[:most]:
+                yield some[int(i)]
 
 
 def draw(seed: int, batch: int) -> np.random.Generator:
