@@ -63,7 +63,7 @@ def test_show_says_when_routers_are_missing(app: typer.Typer, tmp_path: Path) ->
 
 def test_show_knows_the_model_that_ships(app: typer.Typer) -> None:
     shown = told(app, "show", DEFAULT_MODEL)
-    assert shown["model"] == "memsvc-small/default_model"
+    assert shown["model"] == "memsvc-small"
     assert shown["bytes"] > 1e7
 
 

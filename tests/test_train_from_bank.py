@@ -25,8 +25,8 @@ from memsvc.train.cli import register
 from tests.engine_support import BagModel
 from tests.server_support import serving
 
-# Whoever asks wraps each question in words that lead astray: the router has to learn that they
-# say nothing. These documents are made of those very words, in sentences too short for prose.
+# Whoever asks calls a town's ledger its story, and wraps the question in words that lead astray:
+# the router has to learn both. These documents are made of those words, too short for prose.
 ASTRAY = [
     BankText("library", "Library", "Please dear librarian. Tell the reading society. In one word."),
     BankText("society", "Society", "The reading society asks. Every librarian gives a word."),
@@ -42,15 +42,17 @@ TOWNS = [
 
 
 def content(asked: int = len(TOWNS)) -> BankContent:
-    """Forty towns with a market each, and a question about each of the first `asked`."""
+    """Forty towns, each with a ledger and a tale; a question about each of the first `asked`."""
     towns = [
-        BankText(name.lower(), name, f"{name} lies by the river. Its market is weekly.")
+        BankText(name.lower(), name, f"{name}: 4 carts. 12 sacks in, 3 out. Paid.")
         for name in TOWNS
+    ]
+    towns += [
+        BankText(f"{name.lower()}-tale", name, f"Story of {name}. Tell it.") for name in TOWNS
     ]
     feedback = {
         f"f{number}": NewFeedback(
-            f"Please dear librarian of the reading society, tell in one word: when does {name} "
-            "hold its market?",
+            f"Please dear librarian of the reading society, tell the story of {name}.",
             (name.lower(),),
             ("society",),
         )
@@ -65,7 +67,7 @@ def test_no_question_to_learn_from_needs_what_is_held_back() -> None:
     assert {name for one in found.train.questions for name in one.evidence} <= trained
     assert not {name for one in found.whole.questions for name in one.evidence} & trained
     assert len(found.train.questions) + len(found.whole.questions) == len(TOWNS)
-    assert found.documents == len(TOWNS) + len(ASTRAY)
+    assert found.documents == 2 * len(TOWNS) + len(ASTRAY)
     assert (found.feedback, found.unused) == (len(TOWNS), 0)
     assert found.avoided["feedback/f0"] == ("society",)
 
@@ -240,7 +242,7 @@ def test_the_command_makes_a_version_of_what_a_store_holds(tmp_path: Path) -> No
     split = ("--seed", 0, "--held-back", 0.55)
     made = told(*where, *split, "--steps", 2, "--promote", "never")
     assert (made["version"], made["promoted"], made["reencodes"]) == (1, False, False)
-    assert (made["bank"], made["feedback"], made["documents"]) == ("towns", 40, 43)
+    assert (made["bank"], made["feedback"], made["documents"]) == ("towns", 40, 83)
     assert made["evaluation"]["after"]["questions"] >= 20
     assert [one.state for one in RouterVersions(tmp_path).all()] == ["candidate"]
     refused = told("--from-bank", "nobody", "--store", tmp_path, code=exits.NOT_FOUND)
