@@ -27,7 +27,7 @@ def test_worlds_ask_what_their_passages_answer() -> None:
         assert question.answers[0] in chain[-1]
         assert chain[0].split()[0] in question.question
         if len(chain) == 2:
-            assert chain[0].split()[3] == chain[1].split()[0]
+            assert chain[0].split()[2] == chain[1].split()[0]
     assert make_worlds(1, seed=3) == world
     assert make_worlds(1, seed=3, first=1).questions[0].evidence != world.questions[0].evidence
 
@@ -45,7 +45,7 @@ def test_a_decoder_learns_two_hops_from_scratch(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     model = DecoderMemoryModel(load_decoder(tmp_path / "out"))
-    unseen = make_worlds(1, seed=1)
+    unseen = make_worlds(1, seed=1)  # a seed that nothing was tuned on
     scores = evaluate(model, unseen, unseen.questions)
     assert scores.two_hops >= 0.95, scores
     assert scores.recall >= 0.98, scores
