@@ -18,7 +18,7 @@ from memsvc_router.texts import tokenize
 from memsvc_router.training.rows import TrainingSet
 from memsvc_router.training.small.corpus import build_corpus
 from memsvc_router.training.small.options import SmallTraining
-from memsvc_router.training.small.samples import make_samples
+from memsvc_router.training.small.samples import kind_of, make_samples
 from memsvc_router.training.small.task import SmallTask
 
 
@@ -33,23 +33,26 @@ def small_task(
     work: where the passages' states are kept. Raises ValueError for a set with nothing to learn,
     and for a data set that is named and is not there.
     """
-    there = {q.dataset for q in found.questions} | {p.dataset for p in found.passages}
+    sets = {q.dataset for q in found.questions} | {p.dataset for p in found.passages}
+    kinds = {kind_of(q) for q in found.questions}
     for name in (*options.weights, *options.words_from):
-        if name not in there:
-            raise ValueError(f"no data set {name!r} in the data; there are {sorted(there)}")
+        if name not in sets and (name not in kinds or name in options.words_from):
+            raise ValueError(f"no data set {name!r} in the data; there are {sorted(sets)}")
     found = _wanted(found, options)
     torch.manual_seed(options.seed)
     network, tokenizer = _start(found, base, set(options.words_from))
     corpus = build_corpus(network, tokenizer, found.passages, work)
     texts = [p.text for p in found.passages]
-    samples = make_samples(found.questions, found.index(), texts.__getitem__, tokenizer)
+    samples = make_samples(
+        found.questions, found.index(), texts.__getitem__, tokenizer, options.weights
+    )
     return SmallTask(network, tokenizer, corpus, samples, options)
 
 
 def _wanted(found: TrainingSet, options: SmallTraining) -> TrainingSet:
     """Without the data sets of weight 0, but for passages that others need."""
     left = {name for name, weight in options.weights.items() if not weight}
-    questions = tuple(q for q in found.questions if q.dataset not in left)
+    questions = tuple(q for q in found.questions if not left & {q.dataset, kind_of(q)})
     needed = {e for q in questions for e in q.evidence}
     passages = tuple(p for p in found.passages if p.dataset not in left or p.id in needed)
     return TrainingSet(passages, questions)

@@ -24,18 +24,19 @@ class SmallTraining:
     needed (in chains always), out of the first `look_among`; near: documents whose
     blocks a path sees; easiest: share of the loss that a chain's easiest next passage takes;
     stage: what routing and reading weigh in the loss (`STAGES`); reading: whether more than
-    routing is trained; weights: of data sets (those not named count by the root of their size; 0
-    leaves a set and its passages out); words_from: data sets that give a fresh model its word
+    routing is trained; weights: of data sets, or of one type of a set's
+    questions (`SET/TYPE`); those not named count by the root of their size, and 0 leaves a set and
+    its passages out; words_from: data sets that give a fresh model its word
     weights (none named: all).
     """
 
     questions: int = 32
-    reader_rate: float = 1.2e-4
+    reader_rate: float = 2.6e-4
     router_rate: float = 1e-3
-    head_rate: float = 5e-4
+    head_rate: float = 1e-3
     negatives: int = 192
     temperature: float = 0.05
-    look_alikes: float = 0.5
+    look_alikes: float = 0.35
     look_among: int = 8
     near: int = 16
     easiest: float = 0.7

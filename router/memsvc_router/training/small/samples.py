@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
@@ -52,13 +52,23 @@ def answer_spans(text: str, answers: Sequence[str]) -> Spans:
     return tuple(sorted(found))
 
 
+def kind_of(row: Question) -> str:
+    """A question's data set and type, as a weight names them."""
+    return f"{row.dataset}/{row.type}"
+
+
 def make_samples(
     questions: Sequence[Question],
     number: Mapping[str, int],
     text: Callable[[int], str],
     tokenizer: Tokenizer,
+    weighed: Collection[str] = (),
 ) -> list[Sample]:
-    """Samples of the questions that teach anything: where to look, or where the answer stands."""
+    """Samples of the questions that teach anything: where to look, or where the answer stands.
+
+    weighed: data sets, and types of their questions (`SET/TYPE`), that have a weight; such a type
+    is a data set of its own.
+    """
     pieces = tokenize(tokenizer, [q.question for q in questions])
     found = []
     for row, piece in zip(questions, pieces, strict=True):
@@ -67,9 +77,9 @@ def make_samples(
         spans = {g: s for g, s in spans.items() if s}
         if piece.ids and (spans or row.router_ok):
             answers = tuple(a.lower() for a in row.answers if len(a) > 1)
-            found.append(
-                Sample(piece, row.dataset, golds, row.every, spans, answers, row.router_ok)
-            )
+            kind = kind_of(row)
+            dataset = kind if kind in weighed else row.dataset
+            found.append(Sample(piece, dataset, golds, row.every, spans, answers, row.router_ok))
     return found
 
 
