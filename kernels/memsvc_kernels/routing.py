@@ -70,7 +70,7 @@ def route(
     scores = np.empty((m, len(keys)), np.float32)
     for at, tile in _tiles(keys):
         scores[:, at : at + len(tile)] = _product(queries, tile)
-    return _rank(scores, chunk_document, allowed, k, "max", precedence)
+    return rank_documents(scores, chunk_document, allowed, k, "max", precedence)
 
 
 def route_layer(
@@ -100,10 +100,10 @@ def route_layer(
         by_token = _product(flat, tile).reshape(m, rows, len(tile)).max(axis=1)
         reduced = by_token.max(axis=0) if query_reduce == "max" else by_token.mean(axis=0)
         scores[0, at : at + len(tile)] = reduced
-    return _rank(scores, chunk_document, allowed, k, chunk_reduce, precedence)
+    return rank_documents(scores, chunk_document, allowed, k, chunk_reduce, precedence)
 
 
-def _rank(
+def rank_documents(
     flat: NDArray[np.float32],
     chunk_document: NDArray[np.integer],
     allowed: NDArray[np.bool_] | None,

@@ -1,0 +1,87 @@
+"""A scan at 8 bits finds what exact arithmetic finds, with its scores, ties and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memsvc_kernels import route
+from memsvc_kernels.scan import approximate, quantise, route_codes
+
+LAYERS, WIDTH = 3, 24
+SPREAD = np.array([0.2, 1.0, 3.0], np.float32)[:, None]  # layers differ in size, as they do
+
+
+class Bank:
+    """Random keys, some of them twice, in random documents; multiples of 1/16, so that sums are
+    the same in every order."""
+
+    def __init__(self, chunks: int, documents: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        keys = np.rint(rng.standard_normal((chunks, LAYERS, WIDTH)) * SPREAD * 16) / 16
+        keys[rng.random(chunks) < 0.2] = keys[0]
+        keys[rng.random(chunks) < 0.05] = 0
+        self.keys = keys.astype(np.float16)
+        self.owner = np.sort(rng.integers(0, documents, chunks)).astype(np.int64)
+        self.allowed = rng.random(documents) < 0.8
+        self.precedence = rng.permutation(documents)
+        self.queries = (rng.integers(-40, 40, (2, LAYERS, WIDTH)) / 16).astype(np.float32)
+        self.read: list[int] = []
+
+    def exact(self, documents: Sequence[int]) -> list[np.ndarray]:
+        self.read += documents
+        return [self.keys[self.owner == d] for d in documents]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    chunks=st.integers(1, 300),
+    documents=st.integers(1, 120),
+    k=st.integers(1, 70),
+    seed=st.integers(0, 1000),
+)
+def test_the_scan_routes_as_exact_arithmetic_does(
+    chunks: int, documents: int, k: int, seed: int
+) -> None:
+    bank = Bank(chunks, documents, seed)
+    rest = (bank.owner, bank.allowed, k, bank.precedence)
+    found = route_codes(bank.queries, quantise(bank.keys), bank.exact, *rest)
+    flat = bank.keys.reshape(chunks, -1).astype(np.float32)
+    wanted = route(bank.queries.reshape(2, -1), flat, *rest)
+    np.testing.assert_array_equal(found[0], wanted[0])
+    np.testing.assert_array_equal(found[1], wanted[1])
+    np.testing.assert_array_equal(found[2], wanted[2])
+
+
+def test_only_the_best_documents_are_read_exactly() -> None:
+    bank = Bank(3000, 1500, seed=3)
+    codes = quantise(bank.keys)
+    found, scores, _ = route_codes(bank.queries[:1], codes, bank.exact, bank.owner, None, 5)
+    assert len(bank.read) == len(set(bank.read)) == 48
+    assert set(found[0].tolist()) <= set(bank.read)
+    assert (np.diff(scores[0]) <= 0).all()
+
+
+def test_scores_at_8_bits_are_close_whatever_the_size_of_a_layer() -> None:
+    bank = Bank(10_000, 5000, seed=4)
+    exact = bank.queries.reshape(2, -1) @ bank.keys.reshape(10_000, -1).astype(np.float32).T
+    near = approximate(bank.queries, quantise(bank.keys))
+    assert np.abs(near - exact).max() < 0.02 * exact.std() * np.sqrt(LAYERS * WIDTH)
+
+
+def test_scanning_leaves_torch_its_threads() -> None:
+    before = torch.get_num_threads()
+    approximate(Bank(1, 1, 0).queries, quantise(Bank(20_000, 10, 0).keys))
+    assert torch.get_num_threads() == before
+
+
+def test_shapes_that_do_not_agree_are_refused() -> None:
+    bank = Bank(10, 5, seed=5)
+    codes = quantise(bank.keys)
+    for queries, k in ((bank.queries[:, :2], 3), (bank.queries[:, :, :8], 3), (bank.queries, 0)):
+        with pytest.raises(ValueError, match="queries"):
+            route_codes(queries, codes, bank.exact, bank.owner, None, k)
