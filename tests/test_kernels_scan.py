@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memsvc_kernels import route
+from memsvc_kernels import route, scan
 from memsvc_kernels.scan import approximate, quantise, route_codes
 
 LAYERS, WIDTH = 3, 24
@@ -37,7 +38,8 @@ class Bank:
         return [self.keys[self.owner == d] for d in documents]
 
 
-@settings(deadline=None, max_examples=60)
+@pytest.mark.parametrize("whole", [True, False])  # both ways to multiply, whatever this CPU has
+@settings(deadline=None, max_examples=40)
 @given(
     chunks=st.integers(1, 300),
     documents=st.integers(1, 120),
@@ -45,11 +47,12 @@ class Bank:
     seed=st.integers(0, 1000),
 )
 def test_the_scan_routes_as_exact_arithmetic_does(
-    chunks: int, documents: int, k: int, seed: int
+    whole: bool, chunks: int, documents: int, k: int, seed: int
 ) -> None:
     bank = Bank(chunks, documents, seed)
     rest = (bank.owner, bank.allowed, k, bank.precedence)
-    found = route_codes(bank.queries, quantise(bank.keys), bank.exact, *rest)
+    with patch.object(scan, "whole_numbers", lambda: whole):
+        found = route_codes(bank.queries, quantise(bank.keys), bank.exact, *rest)
     flat = bank.keys.reshape(chunks, -1).astype(np.float32)
     wanted = route(bank.queries.reshape(2, -1), flat, *rest)
     np.testing.assert_array_equal(found[0], wanted[0])
@@ -66,10 +69,12 @@ def test_only_the_best_documents_are_read_exactly() -> None:
     assert (np.diff(scores[0]) <= 0).all()
 
 
-def test_scores_at_8_bits_are_close_whatever_the_size_of_a_layer() -> None:
+@pytest.mark.parametrize("whole", [True, False])
+def test_scores_at_8_bits_are_close_whatever_the_size_of_a_layer(whole: bool) -> None:
     bank = Bank(10_000, 5000, seed=4)
     exact = bank.queries.reshape(2, -1) @ bank.keys.reshape(10_000, -1).astype(np.float32).T
-    near = approximate(bank.queries, quantise(bank.keys))
+    with patch.object(scan, "whole_numbers", lambda: whole):
+        near = approximate(bank.queries, quantise(bank.keys))
     assert np.abs(near - exact).max() < 0.02 * exact.std() * np.sqrt(LAYERS * WIDTH)
 
 

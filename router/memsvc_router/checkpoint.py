@@ -19,6 +19,7 @@ from torch import Tensor
 from memsvc_router.api import Identity
 from memsvc_router.config import MemoryConfig
 from memsvc_router.network import MemoryNetwork
+from memsvc_router.precision import compute_dtype
 
 DEFAULT_MODEL = Path(__file__).parent / "default_model"
 _WEIGHTS, _CONFIG, _TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
@@ -53,9 +54,9 @@ def save_checkpoint(network: MemoryNetwork, tokenizer: Tokenizer, folder: Path) 
 
 
 def load_checkpoint(
-    folder: Path, dtype: torch.dtype = torch.bfloat16
+    folder: Path, dtype: torch.dtype | None = None
 ) -> tuple[MemoryNetwork, Tokenizer, Identity]:
-    """Read a checkpoint for inference.
+    """Read a checkpoint for inference, to compute in `dtype` (None: what is fast here).
 
     Raises FileNotFoundError for a missing file and ValueError for a config or weights that do
     not fit, naming the field or tensor.
@@ -74,7 +75,7 @@ def load_checkpoint(
     lacking = [n for n in missing if "position_ids" not in n and not n.startswith(shared)]
     if lacking or unexpected:
         raise ValueError(f"weights do not fit: missing {lacking}, unexpected {unexpected}")
-    network.to(dtype).eval()
+    network.to(dtype or compute_dtype()).eval()
     tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -84,7 +85,7 @@ def load_checkpoint(
         tokenizer_digest=_digest(folder / _TOKENIZER),
         template=config.template,
         pool_size=config.pool_size,
-        dtype=str(dtype).removeprefix("torch."),
+        dtype="float16",  # of blocks; what computed them differs by rounding
         router_layers=config.router_layers,
     )
     return network, tokenizer, identity

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from transformers import BertModel
 
 from memsvc_router.batching import by_length
+from memsvc_router.precision import compute_dtype
 from memsvc_router.texts import CLS, SEP, pad, tokenize
 
 _BATCH_TOKENS = 4096
@@ -44,7 +45,7 @@ class Embedder:
         self.tokenizer.no_padding()
         self.max_tokens = max_tokens
         self.encoder = BertModel.from_pretrained(
-            folder, add_pooling_layer=False, dtype=torch.bfloat16
+            folder, add_pooling_layer=False, dtype=compute_dtype()
         ).eval()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -29,19 +29,19 @@ from memsvc_router.decoder.source import TEMPLATE_TOKENS, TOKENIZER
 from memsvc_router.memory import ResidentMemory
 from memsvc_router.training.rows import Passage, Question, TrainingSet
 
-THINGS = KEEPERS = 128  # names of each kind
+THINGS = KEEPERS = 40  # names of each kind
 CODES = 64
-NUMBERS = 128  # documents are numbered below it
+NUMBERS = 192  # documents are numbered below it
 POOL_SIZE, TOP_K = 4, 2
 TRAINING = tuple(  # options of `memsvc train`
-    "--stage main --fp32 --steps 2500 --rate 0.003 --questions 16 --documents 1 --max-tokens 256 "
+    "--stage main --fp32 --steps 1500 --rate 0.003 --questions 32 --documents 1 --max-tokens 256 "
     f"--numbers {NUMBERS}".split()
 )
 _LINKED = 24  # things of one world, each with a keeper of its own
 _OTHERS = 16  # keepers of one world that no thing is with
 _SENTENCES = ("{} beside {}", "{} keeps {}")
 _ONE_HOP, _TWO_HOPS = "what comes from {} ?", "what comes from whoever has {} ?"
-_WORD_SPREAD, _SPREAD, _COPIED = 0.1, 0.05, 10.0  # of the random weights; see `_match_heads`
+_WORD_SPREAD, _SPREAD, _COPIED, _SOFT = 0.1, 0.02, 60.0, 0.3  # see `_match_heads`
 _TEMPLATE = (
     "user Please answer the question based on above historical document information return all "
     "documents related to The s is < > - End of Retrieve . : ' [ ]"
@@ -91,12 +91,17 @@ def write_base(out: Path, seed: int = 0) -> None:
 
 
 def _match_heads(network: PreTrainedModel) -> None:
-    """Let every head begin by looking for its own token and telling what it saw there.
+    """Let every head but the first layer's begin by looking for its own token and telling what it
+    saw there; those of the first look about more evenly.
 
-    Its queries start as its keys, its output as its values turned back (random matrices still):
-    pretrained heads look like this, and learning it from nothing takes longer than all the rest.
+    Their queries start as their keys, their output as their values turned back (random matrices
+    still): pretrained heads look like this, and learning it from nothing takes longer than all
+    the rest.
     """
-    for module in attention_modules(network).values():
+    for layer, module in attention_modules(network).items():
+        if not layer:
+            module.get_submodule("q_norm").get_parameter("weight").data.fill_(_SOFT)
+            continue
         weight = {
             name: module.get_submodule(f"{name}_proj").get_parameter("weight") for name in "qkvo"
         }

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from memsvc_router.batching import by_length
 from memsvc_router.layers import pool_states
 from memsvc_router.network import MemoryNetwork
+from memsvc_router.precision import compute_dtype
 from memsvc_router.texts import Piece, pad, parts_of, tokenize
 from memsvc_router.training.rows import Passage
 
@@ -31,7 +32,7 @@ _BATCH_TOKENS = 4096
 class Corpus:
     """Texts by number (`low`: in lower case), and their chunks in order.
 
-    pooled fp16 [C, E]: mean final states; meaning bf16 [C, E]: of unit length; words bf16
+    pooled fp16 [C, E]: mean final states; meaning [C, E]: of unit length; words
     [P, (L-1)·R]; part, passage int64 [C]: what a chunk belongs to; first int64 [N+1]: where a
     passage's chunks begin.
     """
@@ -70,9 +71,9 @@ def build_corpus(
 ) -> Corpus:
     """Encode passages, or take their states from `folder` where the same encoder left them.
 
-    Leaves the encoder in bf16, the precision in which it serves.
+    Leaves the encoder in the precision in which it serves.
     """
-    cast("nn.Module", network.encoder).to(torch.bfloat16)
+    cast("nn.Module", network.encoder).to(compute_dtype())
     titles = tokenize(tokenizer, [p.title for p in passages])
     texts = tokenize(tokenizer, [p.text for p in passages])
     most = network.config.part_tokens
@@ -88,7 +89,7 @@ def build_corpus(
     lengths = torch.tensor([len(p.ids) for p in pieces])
     tokens = torch.zeros(len(passages), dtype=torch.long).index_add(0, owner, lengths)[owner]
     words = _words(network, pieces, tokens)
-    meaning = network.router.keys(pooled, words[part][:, :0], many[part])[:, 0].to(torch.bfloat16)
+    meaning = network.router.keys(pooled, words[part][:, :0], many[part])[:, 0].to(compute_dtype())
     low = [p.text.lower() for p in passages]
     return Corpus(low, titles, texts, pooled, meaning, words, part, passage, first)
 
@@ -129,5 +130,7 @@ def _words(network: MemoryNetwork, parts: Sequence[Piece], documents: Tensor) ->
     for at in range(0, len(parts), 512):
         some = slice(at, at + 512)
         batch = pad([p.ids for p in parts[some]])
-        found.append(network.router.words(batch.ids, batch.mask, documents[some]).bfloat16())
+        found.append(
+            network.router.words(batch.ids, batch.mask, documents[some]).to(compute_dtype())
+        )
     return torch.cat(found)

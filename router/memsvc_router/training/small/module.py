@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from memsvc_router.batching import by_length
 from memsvc_router.network import MemoryNetwork, Pointed
+from memsvc_router.precision import compute_dtype
 from memsvc_router.training.losses import chain_loss, span_loss
 from memsvc_router.training.small.corpus import Corpus
 from memsvc_router.training.small.options import STAGES, SmallTraining
@@ -67,7 +68,7 @@ class SmallModule(nn.Module):
         """Losses of one step."""
         rng = random.Random(asked.seed)
         sums = _Sums()
-        weights = {n: p.to(torch.bfloat16) for n, p in self._trained()}
+        weights = {n: p.to(compute_dtype()) for n, p in self._trained()}
         alone = [self._paths.make(i, s, (), rng) for i, s in enumerate(asked.samples)]
         near, order = self._run(weights, alone, None, asked.samples, sums)
         if self.options.reading:
@@ -180,7 +181,7 @@ class SmallModule(nn.Module):
             if row:
                 slots[at, : len(row)], chunks[at, : len(row)] = torch.tensor(row).T
                 entries[at, : len(row)] = True
-        return corpus.pooled[chunks].to(torch.bfloat16), slots, entries
+        return corpus.pooled[chunks].to(compute_dtype()), slots, entries
 
     def _route(
         self,

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer
 from torch import nn
 
 from memsvc_router.checkpoint import save_checkpoint
 from memsvc_router.network import MemoryNetwork
+from memsvc_router.precision import compute_dtype
 from memsvc_router.training.small.corpus import Corpus
 from memsvc_router.training.small.module import Asked, SmallModule
 from memsvc_router.training.small.options import SmallTraining
@@ -45,7 +45,7 @@ class SmallTask:
             left += [network.memory, network.pointer]
         for part in left:
             part.requires_grad_(False)
-            part.to(torch.bfloat16)
+            part.to(compute_dtype())
 
     def groups(self) -> list[dict[str, Any]]:
         """See `Task`."""
