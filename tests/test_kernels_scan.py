@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memsvc_kernels import route, scan
-from memsvc_kernels.scan import approximate, quantise, route_codes
+from memsvc_kernels import route, route_layer, scan
+from memsvc_kernels.scan import quantise, route_codes, route_layer_codes
 
 LAYERS, WIDTH = 3, 24
 SPREAD = np.array([0.2, 1.0, 3.0], np.float32)[:, None]  # layers differ in size, as they do
@@ -70,17 +70,41 @@ def test_only_the_best_documents_are_read_exactly() -> None:
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_scores_at_8_bits_are_close_whatever_the_size_of_a_layer(whole: bool) -> None:
-    bank = Bank(10_000, 5000, seed=4)
-    exact = bank.queries.reshape(2, -1) @ bank.keys.reshape(10_000, -1).astype(np.float32).T
+@pytest.mark.parametrize("query_reduce", ["max", "mean"])
+@pytest.mark.parametrize("chunk_reduce", ["max", "mean"])
+def test_one_layer_is_routed_as_exact_arithmetic_does(
+    whole: bool, query_reduce: str, chunk_reduce: str
+) -> None:
+    bank = Bank(400, 150, seed=6)
+    queries = np.random.default_rng(7).integers(-40, 40, (5, 3, WIDTH)).astype(np.float32)
+    rest = (bank.owner, bank.allowed, 16, query_reduce, chunk_reduce, bank.precedence)
     with patch.object(scan, "whole_numbers", lambda: whole):
-        near = approximate(bank.queries, quantise(bank.keys))
-    assert np.abs(near - exact).max() < 0.02 * exact.std() * np.sqrt(LAYERS * WIDTH)
+        found = route_layer_codes(queries, quantise(bank.keys), 1, bank.exact, *rest)
+    wanted = route_layer(queries, bank.keys[:, 1].astype(np.float32), *rest)
+    np.testing.assert_array_equal(found[0], wanted[0])
+    np.testing.assert_allclose(found[1], wanted[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_best_are_found_among_many_tiles(whole: bool) -> None:
+    rng = np.random.default_rng(4)
+    keys = (rng.standard_normal((9000, LAYERS, WIDTH)) * SPREAD).astype(np.float16)
+    queries = rng.standard_normal((3, LAYERS, WIDTH)).astype(np.float32)
+    owner = np.arange(9000) // 2
+
+    def exact(documents: Sequence[int]) -> list[np.ndarray]:
+        return [keys[2 * d : 2 * d + 2] for d in documents]
+
+    with patch.object(scan, "whole_numbers", lambda: whole):
+        found = route_codes(queries, quantise(keys), exact, owner, None, 16)
+    wanted = route(queries.reshape(3, -1), keys.reshape(9000, -1), owner, None, 16)
+    np.testing.assert_array_equal(found[0], wanted[0])
+    np.testing.assert_array_equal(found[2], wanted[2])
 
 
 def test_scanning_leaves_torch_its_threads() -> None:
-    before = torch.get_num_threads()
-    approximate(Bank(1, 1, 0).queries, quantise(Bank(20_000, 10, 0).keys))
+    before, bank = torch.get_num_threads(), Bank(9000, 10, 0)
+    route_codes(bank.queries, quantise(bank.keys), bank.exact, bank.owner, None, 1)
     assert torch.get_num_threads() == before
 
 

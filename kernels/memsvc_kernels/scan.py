@@ -2,19 +2,14 @@
 
 Keys rest as int8 with one scale for each row of each router layer. Where the CPU multiplies int8, a
 query is split in two int8 parts, so that the keys' rounding is the only one that counts; elsewhere
-tiles of keys are widened to fp32. Shards of the keys are scanned by
-threads of their own, with one thread inside each product (two OpenMP threads wait for each other
-on a busy machine). Knows arrays only; where exact keys lie is the caller's.
+tiles of keys are widened to fp32. Knows arrays only; where exact keys lie is the caller's.
 Legend: C chunks, L router layers, R routing width, M queries, N documents.
 """
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,15 +18,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memsvc_kernels.routing import rank_documents
+from memsvc_kernels.routing import rank_documents, route, route_layer
+from memsvc_kernels.shards import TILE, each_shard
 
 RESCORED = 48  # documents, at least (PERFORMANCE.md: chunks are not enough)
-_TILE = 4096  # chunks per product: its whole numbers stay in the second cache
 _COLUMNS = 32  # queries are padded to a multiple of this
 _FINE = 254  # the second part of a query is this much finer
 
 ExactKeys = Callable[[Sequence[int]], Sequence[NDArray[np.floating]]]
 """Numbers of documents -> the keys [C, L, R] of each."""
+Routed = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
+"""As `routing.route` returns it."""
 _Product = Callable[[Tensor, int], Tensor]  # codes int8 [tile, R], layer -> fp32 [M, tile]
 
 
@@ -64,50 +61,122 @@ def route_codes(
     allowed: NDArray[np.bool_] | None,
     k: int,
     precedence: NDArray[np.integer] | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+) -> Routed:
     """As `routing.route`, by a scan of codes and exact scores of the 48 (or 2·k) best documents.
 
     queries fp32 [M, L, R]; the rest and the result as there; scores are exact. Raises ValueError
     on a k below 1 or shapes that do not agree, and whatever `exact` raises.
     """
-    m = len(queries)
+    _check(k, queries.shape[1:], codes, chunk_document)
+    near = np.empty((len(queries), len(codes)), np.float32)
+    product = _products(queries.swapaxes(0, 1))
+
+    def scan(tile: slice, found: Tensor, multiply: _Product) -> None:
+        found.zero_()
+        for layer, own in enumerate(codes.codes):
+            scales = torch.from_numpy(codes.scales[tile, layer])
+            found.addcmul_(multiply(torch.from_numpy(own[tile]), layer), scales)
+
+    _tiles(near, product, scan)
+    found = rank_documents(near, chunk_document, allowed, _most(k), "max", precedence)[0]
+
+    def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
+        flat = queries.reshape(len(queries), -1)
+        return route(flat, keys.reshape(len(keys), flat.shape[1]), owner, None, k, precedence)
+
+    return _refined(found, exact, chunk_document, queries.shape[1:], again)
+
+
+def route_layer_codes(
+    queries: NDArray[np.float32],
+    codes: Codes,
+    layer: int,
+    exact: ExactKeys,
+    chunk_document: NDArray[np.integer],
+    allowed: NDArray[np.bool_] | None,
+    k: int,
+    query_reduce: str = "max",
+    chunk_reduce: str = "max",
+    precedence: NDArray[np.integer] | None = None,
+) -> Routed:
+    """As `routing.route_layer`, by a scan of one layer's codes and exact scores, as `route_codes`.
+
+    queries fp32 [M, J, R]. Raises as `route_codes`.
+    """
+    m, rows, width = queries.shape
+    _check(k, (len(codes.codes), width), codes, chunk_document)
+    near = np.empty((1, len(codes)), np.float32)
+    product = _products(queries.reshape(1, m * rows, width))
+
+    def scan(tile: slice, found: Tensor, multiply: _Product) -> None:
+        by_token = multiply(torch.from_numpy(codes.codes[layer][tile]), 0).unflatten(0, (m, rows))
+        best = by_token.amax(1)
+        found[0] = best.amax(0) if query_reduce == "max" else best.mean(0)
+        found *= torch.from_numpy(codes.scales[tile, layer])  # positive: the best stays the best
+
+    _tiles(near, product, scan)
+    found = rank_documents(near, chunk_document, allowed, _most(k), chunk_reduce, precedence)[0]
+
+    def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
+        own = keys[:, layer]
+        return route_layer(queries, own, owner, None, k, query_reduce, chunk_reduce, precedence)
+
+    return _refined(found, exact, chunk_document, (len(codes.codes), width), again)
+
+
+def _check(
+    k: int, shape: tuple[int, ...], codes: Codes, chunk_document: NDArray[np.integer]
+) -> None:
     shapes = [own.shape for own in codes.codes]
-    if k < 1 or shapes != [(len(chunk_document), queries.shape[2])] * queries.shape[1]:
+    if k < 1 or shapes != [(len(chunk_document), shape[1])] * shape[0]:
         raise ValueError(
-            f"k={k}, queries {queries.shape}, codes {shapes}, documents {chunk_document.shape}"
+            f"k={k}, queries [..., {shape}], codes {shapes}, documents {chunk_document.shape}"
         )
-    near = approximate(queries, codes)
-    most = max(RESCORED, 2 * k)
-    found = rank_documents(near, chunk_document, allowed, most, "max", precedence)[0]
+
+
+def _most(k: int) -> int:
+    """Documents that are scored exactly."""
+    return max(RESCORED, 2 * k)
+
+
+def _refined(
+    found: NDArray[np.int64],
+    exact: ExactKeys,
+    chunk_document: NDArray[np.integer],
+    shape: tuple[int, ...],
+    again: Callable[[NDArray[np.float32], NDArray[np.int64]], Routed],
+) -> Routed:
+    """Route once more over the exact keys [*, *shape] of the documents found; chunks are counted as
+    in the bank."""
     wanted = np.unique(found[found >= 0])
-    if not len(wanted):
-        return rank_documents(near[:, :0], chunk_document[:0], None, k, "max", None)
-    keys = exact(wanted.tolist())
+    keys = exact(wanted.tolist()) if len(wanted) else []
     owner = np.repeat(wanted, [len(own) for own in keys])
-    flat = np.concatenate(keys).astype(np.float32, copy=False).reshape(len(owner), -1)
-    scores = queries.reshape(m, -1) @ flat.T
-    documents, best, chunks = rank_documents(scores, owner, None, k, "max", precedence)
+    rows = np.concatenate(keys) if len(owner) else np.zeros((0, *shape))
+    documents, scores, chunks = again(rows.astype(np.float32, copy=False), owner)
     within = chunks - np.searchsorted(owner, documents)
     first = np.searchsorted(chunk_document, documents)
-    return documents, best, np.where(documents < 0, -1, first + within)
+    return documents, scores, np.where(documents < 0, -1, first + within)
 
 
-def approximate(queries: NDArray[np.float32], codes: Codes) -> NDArray[np.float32]:
-    """Inner products fp32 [M, C] of queries [M, L, R] with the keys that codes stand for."""
-    out = np.empty((len(queries), len(codes)), np.float32)
-    begin = _in_whole_numbers(queries) if whole_numbers() else _widened(queries)
+def _tiles(
+    out: NDArray[np.float32],
+    products: Callable[[], _Product],
+    scan: Callable[[slice, Tensor, _Product], None],
+) -> None:
+    """Fill scores [M, C], tile by tile, in all threads."""
 
-    def scan(shard: range) -> None:
-        product = begin()
+    def work(shard: range) -> None:
+        multiply = products()
         for at in shard:
-            some = slice(at, at + _TILE)
-            scales = torch.from_numpy(codes.scales[some])
-            found = torch.from_numpy(out[:, some]).zero_()
-            for layer, own in enumerate(codes.codes):
-                found.addcmul_(product(torch.from_numpy(own[some]), layer), scales[:, layer])
+            tile = slice(at, at + TILE)
+            scan(tile, torch.from_numpy(out[:, tile]), multiply)
 
-    list(_THREADS.map(scan, _shards(len(codes))))
-    return out
+    each_shard(out.shape[1], work)
+
+
+def _products(queries: NDArray[np.float32]) -> Callable[[], _Product]:
+    """What multiplies queries [L, M, R], made anew for each thread."""
+    return _in_whole_numbers(queries) if whole_numbers() else _widened(queries)
 
 
 @cache
@@ -116,7 +185,7 @@ def whole_numbers() -> bool:
 
     Measured once in a process, in about a hundredth of a second.
     """
-    codes = torch.ones(_TILE // 8, 384, dtype=torch.int8)
+    codes = torch.ones(TILE // 8, 384, dtype=torch.int8)
     one = np.ones((1, 1, 384), np.float32)
     products = [make(one)() for make in (_in_whole_numbers, _widened)]
     seconds = []
@@ -132,10 +201,10 @@ def whole_numbers() -> bool:
 
 def _widened(queries: NDArray[np.float32]) -> Callable[[], _Product]:
     """Products [M, tile] of a layer's queries with codes in fp32."""
-    own = torch.from_numpy(np.ascontiguousarray(queries.swapaxes(0, 1)))
+    own = torch.from_numpy(np.ascontiguousarray(queries))
 
     def begin() -> _Product:
-        room = torch.empty(_TILE, queries.shape[2])
+        room = torch.empty(TILE, queries.shape[2])
 
         def product(codes: Tensor, layer: int) -> Tensor:
             wide = room[: len(codes)].copy_(codes)
@@ -157,9 +226,9 @@ def _in_whole_numbers(queries: NDArray[np.float32]) -> Callable[[], _Product]:
 
 
 def _split(queries: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-    """Queries [M, L, R] as whole numbers int8 [L, R, columns], a coarse and a fine one for each,
+    """Queries [L, M, R] as whole numbers int8 [L, R, columns], a coarse and a fine one for each,
     and what puts their products together again, fp32 [L, M, columns]."""
-    wide = torch.from_numpy(np.ascontiguousarray(queries.transpose(1, 2, 0), np.float32))
+    wide = torch.from_numpy(np.ascontiguousarray(queries.swapaxes(1, 2), np.float32))
     layers, _, m = wide.shape
     unit = (wide.abs().amax(1, keepdim=True) / 127).clamp_min(torch.finfo(torch.float32).tiny)
     coarse = (wide / unit).round()
@@ -171,50 +240,3 @@ def _split(queries: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
     at = torch.arange(m)
     mixes[:, at, at], mixes[:, at, m + at] = unit[:, 0], unit[:, 0] / _FINE
     return parts, mixes
-
-
-def _shards(chunks: int) -> list[range]:
-    """Where tiles begin, dealt out to the threads."""
-    tiles = -(-chunks // _TILE)
-    share = -(-tiles // _THREADS.count) if tiles else 0
-    return [
-        range(at * _TILE, min(at + share, tiles) * _TILE, _TILE)
-        for at in range(0, tiles, max(share, 1))
-    ]
-
-
-class _Threads:
-    """Threads that scan, each with one thread of torch's own. Made at first use."""
-
-    def __init__(self) -> None:
-        self.count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-
-    def map(self, work: Callable[[range], None], shards: Sequence[range]) -> Iterator[None]:
-        """Work on all shards, the last one on the calling thread if it is the only one."""
-        if len(shards) < 2:
-            return map(work, shards)
-        with self._lock:
-            self._pool = self._pool or self._begin()
-        return self._pool.map(work, shards)
-
-    def _begin(self) -> ThreadPoolExecutor:
-        """torch keeps the number of threads for each thread, and for those to come: the latter is
-        put back as it was."""
-        before, ready = torch.get_num_threads(), threading.Barrier(self.count + 1)
-
-        def alone() -> None:
-            torch.get_num_threads()  # lets torch set up this thread, or it would do so later
-            torch.set_num_threads(1)
-            ready.wait()
-
-        pool = ThreadPoolExecutor(self.count, "memsvc-scan")
-        for _ in range(self.count):
-            pool.submit(alone)
-        ready.wait()
-        torch.set_num_threads(before)
-        return pool
-
-
-_THREADS = _Threads()

@@ -1,0 +1,65 @@
+"""Work on the rows of large arrays by threads, each with one thread of torch's own.
+
+Two OpenMP threads inside one product wait for each other on a busy machine (PERFORMANCE.md). Knows
+rows only.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+TILE = 4096  # rows a product takes at a time: what comes of them stays in the second cache
+
+
+def each_shard(rows: int, work: Callable[[range], None]) -> None:
+    """Call `work` with where its tiles begin, in as many threads as there are processors; on the
+    calling one if there is but one tile. Returns when all are done; raises what any of them did."""
+    tiles = -(-rows // TILE)
+    share = max(1, -(-tiles // _THREADS.count))
+    shards = [
+        range(at * TILE, min(at + share, tiles) * TILE, TILE) for at in range(0, tiles, share)
+    ]
+    if len(shards) < 2:
+        for shard in shards:
+            work(shard)
+    else:
+        list(_THREADS.pool().map(work, shards))
+
+
+class _Threads:
+    """Made at first use."""
+
+    def __init__(self) -> None:
+        self.count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            self._pool = self._pool or self._begin()
+            return self._pool
+
+    def _begin(self) -> ThreadPoolExecutor:
+        """torch keeps the number of threads for each thread, and for those to come: the latter is
+        put back as it was."""
+        before, ready = torch.get_num_threads(), threading.Barrier(self.count + 1)
+
+        def alone() -> None:
+            torch.get_num_threads()  # lets torch set up this thread, or it would do so later
+            torch.set_num_threads(1)
+            ready.wait()
+
+        pool = ThreadPoolExecutor(self.count, "memsvc-scan")
+        for _ in range(self.count):
+            pool.submit(alone)
+        ready.wait()
+        torch.set_num_threads(before)
+        return pool
+
+
+_THREADS = _Threads()
