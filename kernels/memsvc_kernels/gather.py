@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -66,7 +66,7 @@ def gather_attention(
     check_gather(queries, prefix, pool, selected, local, spans)
     out, lse = [queries[:0]], [queries.new_empty(0, queries.shape[1], dtype=torch.float32)]
     starts = spans.starts()
-    for (q0, s0, l0), (q1, s1, l1) in zip(starts, starts[1:], strict=False):
+    for (q0, s0, l0), (q1, s1, l1) in pairwise(starts):
         rows = [
             torch.cat((first, stored[selected[s0:s1]], new[l0:l1])).float()
             for first, stored, new in zip(prefix, pool, local, strict=True)

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize as unit
 
 from memsvc_kernels.pooling import chunk_mean
 
-_COLUMNS = 256  # of all tokens, widened to fp32 at a time
+_VALUES = 1 << 26  # widened to fp32 at a time: 256 MB
 
 
 def pool_chunks(
@@ -22,7 +22,8 @@ def pool_chunks(
     tokens [T, ..., W] of any floating type, chunk_of_token int64 [T] below `chunks` -> [chunks,
     ..., W] fp32; a chunk without tokens is zero. Differentiable in `tokens`.
     """
-    slices = tokens.flatten(1).split(_COLUMNS, 1)
+    flat = tokens.reshape(len(tokens), -1)
+    slices = flat.split(max(1, _VALUES // max(1, len(flat))), 1)
     means = torch.cat([chunk_mean(some, chunk_of_token, chunks) for some in slices], 1)
     pooled = means.reshape(chunks, *tokens.shape[1:])
     return unit(pooled, dim=-1) if normalise else pooled

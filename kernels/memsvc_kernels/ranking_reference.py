@@ -70,9 +70,7 @@ def check_scoring(
     return counts
 
 
-def document_best(
-    scores: Tensor, chunk_document: Tensor, documents: int
-) -> tuple[Tensor, Tensor]:
+def document_best(scores: Tensor, chunk_document: Tensor, documents: int) -> tuple[Tensor, Tensor]:
     """Each document's best chunk: scores fp32 [B, C], chunk_document int64 [C], ascending.
 
     Returns its score fp32 [B, N] (-inf: no chunk, or none that scores more) and its index int64

@@ -40,7 +40,7 @@ def gather_attention(
 ) -> tuple[Tensor, Tensor]:
     """See `gather.gather_attention`."""
     check_gather(queries, prefix, pool, selected, local, spans)
-    found: tuple[Tensor, Tensor] = _Attention.apply(
+    found: tuple[Tensor, Tensor] = _Attention.apply(  # type: ignore[no-untyped-call]
         queries.contiguous(), *prefix, *pool, *local, selected.contiguous(), spans, scale
     )
     return found
@@ -94,7 +94,7 @@ def _forward(
         ENTRIES=_ENTRIES,
         WIDTH=common.power_of_two(width, 16),
         WIDE=common.INTERPRETED,
-        num_warps=4,
+        num_warps=8 if rows >= 64 else 4,
         num_stages=2,
     )
     return _together(out, lse, queries.dtype)
@@ -107,7 +107,9 @@ def _starts(spans: Spans, device: torch.device) -> Tensor:
 
 def _splits(spans: Spans, prefix: int, programs: int) -> int:
     """Into how many parts the keys of each sequence are split."""
-    most = prefix + max((s + n for s, n in zip(spans.selected, spans.local, strict=True)), default=0)
+    most = prefix + max(
+        (s + n for s, n in zip(spans.selected, spans.local, strict=True)), default=0
+    )
     return max(1, min(most // _SPLIT, _PROGRAMS // max(programs, 1)))
 
 

@@ -10,7 +10,7 @@ E entries: the keys of all sequences, laid out.
 # ruff: noqa: N803
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import torch
 import triton
@@ -48,8 +48,7 @@ def attention_gradients(
     rest = (*laid, grad, lse.contiguous(), delta, starts)
     by_query, by_entry = _launch(queries, *rest, spans=spans, scale=scale)
     parts = [
-        _gathered(one, order, selected, sources[which::2])
-        for which, one in enumerate(by_entry)
+        _gathered(one, order, selected, sources[which::2]) for which, one in enumerate(by_entry)
     ]
     return [by_query, *(part for pair in zip(*parts, strict=True) for part in pair)]
 
@@ -67,7 +66,7 @@ def _layout(spans: Spans, prefix: int, device: torch.device) -> tuple[Tensor, Te
                 torch.arange(l0, l1) + prefix + selected,
             )
         )
-        for (_, s0, l0), (_, s1, l1) in zip(starts, starts[1:], strict=False)
+        for (_, s0, l0), (_, s1, l1) in pairwise(starts)
     ]
     begins = [0, *accumulate(len(run) for run in runs)]
     both = [(query, begin) for (query, _, _), begin in zip(starts, begins, strict=True)]
@@ -83,8 +82,7 @@ def _gathered(grad: Tensor, order: Tensor, selected: Tensor, sources: list[Tenso
     first, some, last = flat.split(sizes)
     chunks = grad.new_zeros(pool.shape).index_add_(0, selected, some)
     return [
-        part.to(source.dtype)
-        for part, source in zip((first, chunks, last), sources, strict=True)
+        part.to(source.dtype) for part, source in zip((first, chunks, last), sources, strict=True)
     ]
 
 

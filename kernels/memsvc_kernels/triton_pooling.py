@@ -26,11 +26,13 @@ def pool_chunks(
     tokens: Tensor, chunk_of_token: Tensor, chunks: int, normalise: bool = False
 ) -> Tensor:
     """See `pooling_reference.pool_chunks`."""
-    width = tokens.shape[-1]
-    rows = tokens.reshape(tokens.shape[0], -1, width).contiguous()
+    width = tokens.shape[-1] if tokens.ndim > 1 else 1
+    rows = tokens.reshape(len(tokens), -1, width).contiguous()
     chunk, order = chunk_of_token.sort(stable=True)
     starts = torch.searchsorted(chunk, torch.arange(chunks + 1, device=chunk.device))
-    pooled: Tensor = _Pool.apply(rows, order, starts, normalise)
+    pooled: Tensor = _Pool.apply(  # type: ignore[no-untyped-call]
+        rows, order, starts, normalise
+    )
     return pooled.reshape(chunks, *tokens.shape[1:])
 
 

@@ -67,19 +67,25 @@ def score_chunks(
         TOKENS=packed.tokens,
         QUERIES=packed.together,
         CHUNKS=_CHUNKS,
-        COLUMNS=min(_COLUMNS, common.power_of_two(width, 16)) // (2 if dtype.itemsize == 4 else 1),
+        COLUMNS=_columns(width, rows, dtype),
         MEAN=reduce == "mean",
         SCALED=scales is not None,
         MASKED=allowed is not None,
         WIDE=common.INTERPRETED,
-        num_warps=8 if rows > 64 else 4,
-        num_stages=3 if rows <= 64 else 2,
+        num_warps=8 if rows >= 64 else 4,
+        num_stages=3,
     )
     return out
 
 
+def _columns(width: int, rows: int, dtype: torch.dtype) -> int:
+    """Columns at a time: as many as spill no registers."""
+    most = (_COLUMNS if rows <= 64 else _COLUMNS // 2) * 2 // dtype.itemsize
+    return min(max(most, 16), common.power_of_two(width, 16))
+
+
 def _pack(queries: Tensor, counts: list[int], dtype: torch.dtype, exact: bool) -> _Packed:
-    batch, most, width = queries.shape
+    batch, most, _ = queries.shape
     tokens = min(_TOKENS, common.power_of_two(most))
     together = common.power_of_two(min(batch, _ROWS // tokens), -(-16 // tokens))
     padded = torch.nn.functional.pad(
@@ -94,9 +100,7 @@ def _pack(queries: Tensor, counts: list[int], dtype: torch.dtype, exact: bool) -
     return _Packed(torch.stack(parts), units, lengths.to(queries.device), together, tokens)
 
 
-def document_best(
-    scores: Tensor, chunk_document: Tensor, documents: int
-) -> tuple[Tensor, Tensor]:
+def document_best(scores: Tensor, chunk_document: Tensor, documents: int) -> tuple[Tensor, Tensor]:
     """See `ranking_reference.document_best`."""
     batch, chunks = scores.shape
     numbers = torch.arange(documents + 1, device=scores.device)

@@ -26,7 +26,7 @@ def top_k(scores: Tensor, k: int, precedence: Tensor | None = None) -> tuple[Ten
     """See `ranking_reference.top_k`."""
     if not 1 <= k <= _MOST:
         return reference.top_k(scores, k, precedence)
-    batch, count = scores.shape
+    count = scores.shape[1]
     order = reference.by_precedence(count, precedence, scores.device)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(count, device=order.device)

@@ -1,0 +1,28 @@
+"""The kernels' tests in Triton's interpreter, which has to be chosen before kernels are defined:
+so they run in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+
+TESTS = Path(__file__).with_name("test_triton_kernels.py")
+
+
+def test_kernels_come_to_what_plain_torch_comes_to() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", str(TESTS)],
+        cwd=TESTS.parent.parent,
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
