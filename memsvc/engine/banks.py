@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from memsvc.engine.counters import Counters
 from memsvc.engine.live import LiveBank, LiveDocument
+from memsvc.engine.types import EXACT_KEY_BYTES
 
 _LOG = logging.getLogger("memsvc.engine")
 _LOAD_GROUP = 512  # documents read and taken in at a time: bounds what a load holds twice
@@ -41,10 +42,18 @@ class Banks:
     """The live banks by name. Thread-safe. `digest` is the identity of banks without blocks, set
     once known; `on_requeue` hears of documents that wait to be encoded anew."""
 
-    def __init__(self, store: Store, counters: Counters, on_requeue: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        counters: Counters,
+        on_requeue: Callable[[], None],
+        exact_bytes: int = EXACT_KEY_BYTES,
+    ) -> None:
+        """exact_bytes: of a bank's keys that are kept in full precision beside their codes."""
         self._store = store
         self._counters = counters
         self._on_requeue = on_requeue
+        self._exact_bytes = exact_bytes
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
         self.digest = ""
@@ -57,7 +66,7 @@ class Banks:
     def live(self, name: str) -> LiveBank:
         """The live bank, loaded if need be. Raises BankNotFound."""
         with self._lock:
-            entry = self._entries.setdefault(name, _Entry(LiveBank(name)))
+            entry = self._entries.setdefault(name, _Entry(LiveBank(name, self._exact_bytes)))
         with entry.loading:
             while not entry.loaded:
                 try:
@@ -66,7 +75,7 @@ class Banks:
                     self.drop(name)
                     raise
                 if not entry.loaded:
-                    entry.live = LiveBank(name)
+                    entry.live = LiveBank(name, self._exact_bytes)
         return entry.live
 
     def drop(self, name: str) -> None:
@@ -123,7 +132,15 @@ class Banks:
         self, name: str, blocks: Sequence[BlockRow], layer: int
     ) -> list[NDArray[np.floating]]:
         """Verified content of blocks in one memory layer, in order. Raises DocumentsLost."""
-        tensor = content_name(layer)
+        return self._tensors(name, blocks, content_name(layer))
+
+    def keys(self, name: str, blocks: Sequence[BlockRow]) -> list[NDArray[np.floating]]:
+        """Verified routing keys [C, L, R] of blocks, in order. Raises DocumentsLost."""
+        return self._tensors(name, blocks, ROUTING)
+
+    def _tensors(
+        self, name: str, blocks: Sequence[BlockRow], tensor: str
+    ) -> list[NDArray[np.floating]]:
         read = self._read(name, blocks, (tensor,))
         if len(read) < len({b.row_id for b in blocks}):
             raise DocumentsLost

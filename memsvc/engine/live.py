@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
 
 import numpy as np
 from memsvc_storage import BlockRow, Document
 from numpy.typing import NDArray
 
-S = TypeVar("S", bound=np.generic)
+from memsvc.engine.growing import Growing
+from memsvc.engine.keys import KeyRows, KeyTable
 
 _NUMBERINGS = itertools.count()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,44 +39,20 @@ class LiveDocument:
     spans: NDArray[np.int32]
 
 
-class _Growing(Generic[S]):
-    """An array that grows along its rows by doubling; views of its past stay valid."""
-
-    def __init__(self, dtype: type[S], width: tuple[int, ...] = ()) -> None:
-        self._rows: NDArray[S] = np.empty((0, *width), dtype)
-        self._length = 0
-
-    def __len__(self) -> int:
-        return self._length
-
-    def extend(self, rows: NDArray[Any]) -> None:
-        needed = self._length + len(rows)
-        if needed > len(self._rows):
-            grown = np.empty((max(needed, 2 * len(self._rows)), *rows.shape[1:]), self._rows.dtype)
-            grown[: self._length] = self._rows[: self._length]
-            self._rows = grown
-        self._rows[self._length : needed] = rows
-        self._length = needed
-
-    @property
-    def rows(self) -> NDArray[S]:
-        return self._rows[: self._length]
-
-
 class Columns:
     """The columns behind one numbering of slots. Chunks of a slot are contiguous and ascending."""
 
-    def __init__(self, width: tuple[int, ...]) -> None:
+    def __init__(self, keys: KeyTable) -> None:
+        self.keys = keys  # [C, L, R]
         self.numbering = next(_NUMBERINGS)
-        self.rows = _Growing(np.int64, (3,))  # [N] row id, revision, created (microseconds)
-        self.keys = _Growing(np.float32, width)  # [C, L, R]
-        self.chunk_slot = _Growing(np.int64)  # [C]
-        self.spans = _Growing(np.int32, (2,))  # [C, 2]
-        self.first_chunk = _Growing(np.int64)  # [N]
-        self.chunks = _Growing(np.int64)  # [N]
-        self.precedence = _Growing(np.int64)  # [N] settles equal scores
-        self.alive = _Growing(np.bool_)  # [N]
-        self.expires = _Growing(np.float64)  # [N] seconds since the epoch, inf: never
+        self.rows = Growing(np.int64, (3,))  # [N] row id, revision, created (microseconds)
+        self.chunk_slot = Growing(np.int64)  # [C]
+        self.spans = Growing(np.int32, (2,))  # [C, 2]
+        self.first_chunk = Growing(np.int64)  # [N]
+        self.chunks = Growing(np.int64)  # [N]
+        self.precedence = Growing(np.int64)  # [N] settles equal scores
+        self.alive = Growing(np.bool_)  # [N]
+        self.expires = Growing(np.float64)  # [N] seconds since the epoch, inf: never
         self.facts: list[Document] = []  # [N]
         self.blocks: list[BlockRow] = []  # [N]
 
@@ -102,9 +78,8 @@ class Columns:
         chunk_slot = self.chunk_slot.rows
         kept = alive[chunk_slot]
         counts = self.chunks.rows[slots]
-        copy = Columns(self.keys.rows.shape[1:])
+        copy = Columns(self.keys.kept(kept))
         copy.rows.extend(self.rows.rows[slots])
-        copy.keys.extend(self.keys.rows[kept])
         copy.spans.extend(self.spans.rows[kept])
         copy.chunk_slot.extend(np.repeat(np.arange(len(slots)), counts))
         copy.first_chunk.extend(np.cumsum(counts) - counts)
@@ -125,7 +100,7 @@ class Snapshot:
     columns: Columns
     alive: NDArray[np.bool_]  # [N]
     allowed: NDArray[np.bool_]  # [N]
-    keys: NDArray[np.float32]  # [C, L, R]
+    keys: KeyRows  # [C, L, R]
     chunk_slot: NDArray[np.int64]  # [C]
 
 
@@ -134,8 +109,10 @@ class LiveBank:
     held over both, it keeps a slow reader from undoing what a faster one has done since.
     `digest`: the identity of all blocks here, "" until it is known."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, exact_bytes: int) -> None:
+        """exact_bytes: see `KeyTable`."""
         self.name = name
+        self._exact_bytes = exact_bytes
         self.digest = ""
         self.changing = threading.Lock()
         self._lock = threading.Lock()  # held for moments only; never while waiting
@@ -157,7 +134,8 @@ class LiveBank:
         with self._lock:
             self._discard(d.facts.row_id for d in documents)
             if self._columns is None:
-                self._columns = Columns(documents[0].keys.shape[1:])
+                keys = documents[0].keys
+                self._columns = Columns(KeyTable(keys.shape[1:], keys.dtype, self._exact_bytes))
             first = len(self._columns.facts)
             self._columns.append(documents)
             for slot, document in enumerate(documents, first):
@@ -196,7 +174,7 @@ class LiveBank:
             if columns is None or not columns.facts:  # repacked after all its documents went
                 return None
             alive = columns.alive.rows & (columns.expires.rows > time.time())
-            keys, chunk_slot = columns.keys.rows, columns.chunk_slot.rows
+            keys, chunk_slot = columns.keys.now(), columns.chunk_slot.rows
         allowed = alive
         if filter is not None:
             allowed = alive.copy()

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from memsvc_kernels import route, route_layer
 from memsvc_router.api import DocumentText, RouteRule, Routes
 from memsvc_storage import BlockRow
 from numpy.typing import NDArray
 
 from memsvc.engine.banks import Banks
+from memsvc.engine.keys import Owners, rows_of
 from memsvc.engine.live import Columns, Snapshot
 from memsvc.engine.types import DocumentFilter, ViewRows
 
@@ -39,10 +39,7 @@ class BankView:
         shot = self._snapshot
         if shot is None:
             return _nothing(len(queries), k)
-        keys = shot.keys.reshape(len(shot.keys), -1)
-        collapsed = queries.reshape(len(queries), -1)
-        order = shot.columns.precedence.rows
-        return self._counted(*route(collapsed, keys, shot.chunk_slot, self._allowed, k, order))
+        return self._counted(*shot.keys.route(queries, self._owners(shot), k, self._exact))
 
     def route_layer(
         self, layer: int, queries: NDArray[np.float32], k: int, rule: RouteRule
@@ -51,12 +48,20 @@ class BankView:
         shot = self._snapshot
         if shot is None:
             return _nothing(1, k)
-        keys = shot.keys[:, layer]
-        order = shot.columns.precedence.rows
-        owner, allowed = shot.chunk_slot, self._allowed
-        return self._counted(
-            *route_layer(queries, keys, owner, allowed, k, rule.query, rule.chunk, order)
-        )
+        owners = self._owners(shot)
+        return self._counted(*shot.keys.route_layer(layer, queries, owners, k, rule, self._exact))
+
+    def _owners(self, shot: Snapshot) -> Owners:
+        return Owners(shot.chunk_slot, self._allowed, shot.columns.precedence.rows)
+
+    def _exact(self, handles: Sequence[int]) -> Sequence[NDArray[np.floating]]:
+        """Keys in full precision, from memory if they are there."""
+        assert self._snapshot is not None
+        rows, columns = self._snapshot.keys.rows, self._columns
+        if rows is None:
+            return self._banks.keys(self._bank, self._blocks(handles))
+        at = np.asarray(handles, np.int64)
+        return rows_of(rows, columns.first_chunk.rows[at], columns.chunks.rows[at])
 
     def _counted(
         self,
