@@ -96,8 +96,7 @@ class BagModel:
 
     @property
     def footprint(self) -> Footprint:
-        keys = LAYERS * WIDTH
-        return Footprint(self._pool, 0, 4 * keys, 2 * 8 + 2 * keys + 8, 2 * 8)
+        return Footprint(self._pool, 0, routing=(LAYERS, WIDTH), content=(2, 4))
 
     @property
     def top_k(self) -> int:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from memsvc_kernels.scan import Routed
+from memsvc_kernels.scan import Routed, eight_bits, full_width, route_codes
 from memsvc_storage import BlockRow, Document
 from numpy.typing import NDArray
 
-from memsvc.engine.keys import Owners, rows_of
 from memsvc.engine.live import LiveBank, LiveDocument, Snapshot
-from memsvc.engine.types import EXACT_KEY_BYTES
 
 WIDTH = 8
 NOW = datetime.now(UTC)
@@ -38,23 +35,14 @@ def document(row_id: int, rng: np.random.Generator, revision: int = 1) -> LiveDo
         state="READY",
     )
     block = BlockRow(row_id, facts.document_id, revision, "s", 0, chunks, {}, 9, "d")
-    keys = rng.standard_normal((chunks, 1, WIDTH)).astype(np.float32)
+    keys = eight_bits(rng.standard_normal((chunks, 1, WIDTH)))
     spans = np.stack([np.arange(chunks), np.arange(chunks) + row_id], 1).astype(np.int32)
-    return LiveDocument(facts, block, keys, spans)
+    return LiveDocument(facts, block, *keys, spans)
 
 
 def routed(shot: Snapshot, query: NDArray[np.float32], k: int) -> Routed:
-    """By the snapshot's keys; those that must be exact are its own, if it has them."""
-    columns, owners = (
-        shot.columns,
-        Owners(shot.chunk_slot, shot.allowed, shot.columns.precedence.rows),
-    )
-
-    def exact(slots: Sequence[int]) -> Sequence[NDArray[np.floating]]:
-        assert shot.keys.rows is not None
-        return rows_of(shot.keys.rows, columns.first_chunk.rows[slots], columns.chunks.rows[slots])
-
-    return shot.keys.route(query.reshape(1, 1, WIDTH), owners, k, exact)
+    rest = (shot.chunk_slot, shot.allowed, k, shot.columns.precedence.rows)
+    return route_codes(query.reshape(1, 1, WIDTH), shot.keys, *rest)
 
 
 def best(live: LiveBank, query: NDArray[np.float32], k: int) -> list[int]:
@@ -70,14 +58,17 @@ def best(live: LiveBank, query: NDArray[np.float32], k: int) -> list[int]:
 
 
 def expected(held: dict[int, LiveDocument], query: NDArray[np.float32], k: int) -> list[int]:
-    scores = {row_id: float((d.keys[:, 0] @ query).max()) for row_id, d in held.items()}
+    scores = {
+        row_id: float((full_width(d.keys, d.scales)[:, 0] @ query).max())
+        for row_id, d in held.items()
+    }
     return sorted(scores, key=lambda row_id: -scores[row_id])[:k]
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_it_holds_what_was_added_and_not_discarded(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    live, held, next_row = LiveBank("b", EXACT_KEY_BYTES), dict[int, LiveDocument](), 1
+    live, held, next_row = LiveBank("b"), dict[int, LiveDocument](), 1
     for _ in range(40):
         new = [document(row, rng) for row in range(next_row, next_row + 100)]
         next_row += 100
@@ -96,7 +87,7 @@ def test_it_holds_what_was_added_and_not_discarded(seed: int) -> None:
 
 def test_a_snapshot_is_not_moved_by_what_comes_after() -> None:
     rng = np.random.default_rng(0)
-    live = LiveBank("b", EXACT_KEY_BYTES)
+    live = LiveBank("b")
     live.add([document(row, rng) for row in range(1, 3001)])
     shot = live.snapshot()
     assert shot is not None
@@ -111,7 +102,7 @@ def test_a_snapshot_is_not_moved_by_what_comes_after() -> None:
 
 def test_facts_decide_who_stays() -> None:
     rng = np.random.default_rng(1)
-    live = LiveBank("b", EXACT_KEY_BYTES)
+    live = LiveBank("b")
     documents = [document(row, rng) for row in range(1, 6)]
     live.add(documents)
     now = {d.facts.row_id: d.facts for d in documents}
@@ -125,7 +116,7 @@ def test_facts_decide_who_stays() -> None:
 
 def test_a_block_of_another_revision_does_not_take_a_documents_place() -> None:
     rng = np.random.default_rng(3)
-    live = LiveBank("b", EXACT_KEY_BYTES)
+    live = LiveBank("b")
     old = document(1, rng)
     live.add([old])
     live.move([replace(old.block, revision=2, segment="new")])
@@ -135,7 +126,7 @@ def test_a_block_of_another_revision_does_not_take_a_documents_place() -> None:
 
 def test_a_filter_sees_the_facts_of_living_documents_only() -> None:
     rng = np.random.default_rng(2)
-    live = LiveBank("b", EXACT_KEY_BYTES)
+    live = LiveBank("b")
     live.add([document(row, rng) for row in range(1, 11)])
     live.align([2, 4], {})
     asked: list[int] = []

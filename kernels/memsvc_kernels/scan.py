@@ -2,7 +2,7 @@
 
 Keys rest as int8 with one scale for each row of each router layer. Where the CPU multiplies int8, a
 query is split in two int8 parts, so that the keys' rounding is the only one that counts; elsewhere
-tiles of keys are widened to fp32. Knows arrays only; where exact keys lie is the caller's.
+tiles of keys are widened to fp32. Knows arrays only.
 Legend: C chunks, L router layers, R routing width, M queries, N documents.
 """
 
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +26,6 @@ RESCORED = 48  # documents, at least (PERFORMANCE.md: chunks are not enough)
 _COLUMNS = 32  # queries are padded to a multiple of this
 _FINE = 254  # the second part of a query is this much finer
 
-ExactKeys = Callable[[Sequence[int]], Sequence[NDArray[np.floating]]]
-"""Numbers of documents -> the keys [C, L, R] of each."""
 Routed = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 """As `routing.route` returns it."""
 _Product = Callable[[Tensor, int], Tensor]  # codes int8 [tile, R], layer -> fp32 [M, tile]
@@ -44,28 +43,39 @@ class Codes:
         return len(self.scales)
 
 
-def quantise(keys: NDArray[np.floating]) -> Codes:
-    """Keys [C, L, R] at 8 bits; a key is off by at most half a scale in each place."""
-    wide = keys.astype(np.float32)
-    most = np.abs(wide).max(axis=2, initial=0.0)
+def eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Values [..., W] as int8 codes and a scale fp32 [...] for each row: a value is scale · code,
+    off by at most half a scale."""
+    wide = values.astype(np.float32)
+    most = np.abs(wide).max(axis=-1, initial=0.0)
     scales = np.where(most > 0, most / 127, 1.0).astype(np.float32)
-    codes = np.rint(wide / scales[:, :, None]).astype(np.int8)
+    return np.rint(wide / scales[..., None]).astype(np.int8), scales
+
+
+def full_width(codes: NDArray[Any], scales: NDArray[Any]) -> NDArray[np.float32]:
+    """What `eight_bits` made, in fp32 again."""
+    wide: NDArray[np.float32] = codes.astype(np.float32) * scales[..., None]
+    return wide
+
+
+def codes_of(codes: NDArray[np.int8], scales: NDArray[np.float32]) -> Codes:
+    """Codes [C, L, R] with their scales, as the scan wants them."""
     return Codes([np.ascontiguousarray(own) for own in codes.swapaxes(0, 1)], scales)
 
 
 def route_codes(
     queries: NDArray[np.float32],
     codes: Codes,
-    exact: ExactKeys,
     chunk_document: NDArray[np.integer],
     allowed: NDArray[np.bool_] | None,
     k: int,
     precedence: NDArray[np.integer] | None = None,
 ) -> Routed:
-    """As `routing.route`, by a scan of codes and exact scores of the 48 (or 2·k) best documents.
+    """As `routing.route` over what the codes stand for: a scan of all, then fp32 products of the 48
+    (or 2·k) best documents.
 
-    queries fp32 [M, L, R]; the rest and the result as there; scores are exact. Raises ValueError
-    on a k below 1 or shapes that do not agree, and whatever `exact` raises.
+    queries fp32 [M, L, R]; the rest and the result as there. Raises ValueError on a k below 1 or
+    shapes that do not agree.
     """
     _check(k, queries.shape[1:], codes, chunk_document)
     near = np.empty((len(queries), len(codes)), np.float32)
@@ -84,14 +94,13 @@ def route_codes(
         flat = queries.reshape(len(queries), -1)
         return route(flat, keys.reshape(len(keys), flat.shape[1]), owner, None, k, precedence)
 
-    return _refined(found, exact, chunk_document, queries.shape[1:], again)
+    return _refined(found, codes, chunk_document, again)
 
 
 def route_layer_codes(
     queries: NDArray[np.float32],
     codes: Codes,
     layer: int,
-    exact: ExactKeys,
     chunk_document: NDArray[np.integer],
     allowed: NDArray[np.bool_] | None,
     k: int,
@@ -99,7 +108,7 @@ def route_layer_codes(
     chunk_reduce: str = "max",
     precedence: NDArray[np.integer] | None = None,
 ) -> Routed:
-    """As `routing.route_layer`, by a scan of one layer's codes and exact scores, as `route_codes`.
+    """As `routing.route_layer`, over one layer's codes, as `route_codes` does it.
 
     queries fp32 [M, J, R]. Raises as `route_codes`.
     """
@@ -121,7 +130,7 @@ def route_layer_codes(
         own = keys[:, layer]
         return route_layer(queries, own, owner, None, k, query_reduce, chunk_reduce, precedence)
 
-    return _refined(found, exact, chunk_document, (len(codes.codes), width), again)
+    return _refined(found, codes, chunk_document, again)
 
 
 def _check(
@@ -141,21 +150,20 @@ def _most(k: int) -> int:
 
 def _refined(
     found: NDArray[np.int64],
-    exact: ExactKeys,
+    codes: Codes,
     chunk_document: NDArray[np.integer],
-    shape: tuple[int, ...],
     again: Callable[[NDArray[np.float32], NDArray[np.int64]], Routed],
 ) -> Routed:
-    """Route once more over the exact keys [*, *shape] of the documents found; chunks are counted as
-    in the bank."""
+    """Route once more, over keys [*, L, R] in fp32 of the documents found; chunks are counted as in
+    the bank."""
     wanted = np.unique(found[found >= 0])
-    keys = exact(wanted.tolist()) if len(wanted) else []
-    owner = np.repeat(wanted, [len(own) for own in keys])
-    rows = np.concatenate(keys) if len(owner) else np.zeros((0, *shape))
-    documents, scores, chunks = again(rows.astype(np.float32, copy=False), owner)
-    within = chunks - np.searchsorted(owner, documents)
-    first = np.searchsorted(chunk_document, documents)
-    return documents, scores, np.where(documents < 0, -1, first + within)
+    starts = np.searchsorted(chunk_document, wanted)
+    counts = np.searchsorted(chunk_document, wanted, side="right") - starts
+    owner = np.repeat(wanted, counts)
+    chunks = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(len(owner))
+    own = [full_width(rows[chunks], codes.scales[chunks, i]) for i, rows in enumerate(codes.codes)]
+    documents, scores, best = again(np.stack(own, axis=1), owner)
+    return documents, scores, np.where(best < 0, -1, np.append(chunks, -1)[best])
 
 
 def _tiles(

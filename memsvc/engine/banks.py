@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from memsvc.engine.counters import Counters
 from memsvc.engine.live import LiveBank, LiveDocument
-from memsvc.engine.types import EXACT_KEY_BYTES
+from memsvc.engine.rest import restored, scale_name
 
 _LOG = logging.getLogger("memsvc.engine")
 _LOAD_GROUP = 512  # documents read and taken in at a time: bounds what a load holds twice
+
+_NEAR = (ROUTING, scale_name(ROUTING), SPANS)  # what a live bank takes in of a block
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -42,18 +44,10 @@ class Banks:
     """The live banks by name. Thread-safe. `digest` is the identity of banks without blocks, set
     once known; `on_requeue` hears of documents that wait to be encoded anew."""
 
-    def __init__(
-        self,
-        store: Store,
-        counters: Counters,
-        on_requeue: Callable[[], None],
-        exact_bytes: int = EXACT_KEY_BYTES,
-    ) -> None:
-        """exact_bytes: of a bank's keys that are kept in full precision beside their codes."""
+    def __init__(self, store: Store, counters: Counters, on_requeue: Callable[[], None]) -> None:
         self._store = store
         self._counters = counters
         self._on_requeue = on_requeue
-        self._exact_bytes = exact_bytes
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
         self.digest = ""
@@ -66,7 +60,7 @@ class Banks:
     def live(self, name: str) -> LiveBank:
         """The live bank, loaded if need be. Raises BankNotFound."""
         with self._lock:
-            entry = self._entries.setdefault(name, _Entry(LiveBank(name, self._exact_bytes)))
+            entry = self._entries.setdefault(name, _Entry(LiveBank(name)))
         with entry.loading:
             while not entry.loaded:
                 try:
@@ -75,7 +69,7 @@ class Banks:
                     self.drop(name)
                     raise
                 if not entry.loaded:
-                    entry.live = LiveBank(name, self._exact_bytes)
+                    entry.live = LiveBank(name)
         return entry.live
 
     def drop(self, name: str) -> None:
@@ -132,19 +126,11 @@ class Banks:
         self, name: str, blocks: Sequence[BlockRow], layer: int
     ) -> list[NDArray[np.floating]]:
         """Verified content of blocks in one memory layer, in order. Raises DocumentsLost."""
-        return self._tensors(name, blocks, content_name(layer))
-
-    def keys(self, name: str, blocks: Sequence[BlockRow]) -> list[NDArray[np.floating]]:
-        """Verified routing keys [C, L, R] of blocks, in order. Raises DocumentsLost."""
-        return self._tensors(name, blocks, ROUTING)
-
-    def _tensors(
-        self, name: str, blocks: Sequence[BlockRow], tensor: str
-    ) -> list[NDArray[np.floating]]:
-        read = self._read(name, blocks, (tensor,))
+        tensor = content_name(layer)
+        read = self._read(name, blocks, (tensor, scale_name(tensor)))
         if len(read) < len({b.row_id for b in blocks}):
             raise DocumentsLost
-        return [read[b.row_id][1][tensor] for b in blocks]
+        return [restored(read[b.row_id][1], tensor) for b in blocks]
 
     def texts(self, name: str, blocks: Sequence[BlockRow]) -> list[DocumentText]:
         """Texts of exactly the revisions that the blocks are of, in order. Raises DocumentsLost."""
@@ -165,7 +151,7 @@ class Banks:
         blocks = self._store.live_blocks(live.name, live.digest)
         for at in range(0, len(blocks), _LOAD_GROUP):
             group = blocks[at : at + _LOAD_GROUP]
-            self._add(live, self._read(live.name, group, (ROUTING, SPANS)))
+            self._add(live, self._read(live.name, group, _NEAR))
         return self._identity(live.name) == live.digest
 
     def _identity(self, name: str) -> str:
@@ -176,7 +162,7 @@ class Banks:
             facts = self._facts(live.name, list(read))
             live.add(
                 [
-                    LiveDocument(now, block, tensors[ROUTING], tensors[SPANS])
+                    LiveDocument(now, block, *(tensors[one] for one in _NEAR))
                     for row_id, (block, tensors) in read.items()
                     if (now := facts.get(row_id)) is not None
                     and now.state == "READY"

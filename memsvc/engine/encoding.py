@@ -25,6 +25,7 @@ from memsvc_storage import Document
 
 from memsvc.engine.errors import EngineError
 from memsvc.engine.owner import ModelOwner
+from memsvc.engine.rest import at_rest
 
 _PROBE = DocumentText("Probe", "A plain sentence that any sound model can encode.")
 _REASON_CHARS = 200
@@ -36,7 +37,7 @@ class ModelSick(Exception):  # noqa: N818
 
 @dataclass
 class Encoding:
-    """What became of some documents: blocks for those that went well, reasons for the others."""
+    """What became of some documents: blocks as they are stored, or why there are none."""
 
     encoded: list[tuple[Document, EncodedDocument]] = field(default_factory=list)
     failed: list[tuple[Document, str]] = field(default_factory=list)
@@ -125,7 +126,7 @@ def _sort(documents: Sequence[Document], encoded: list[EncodedDocument], outcome
     for document, block in zip(documents, encoded, strict=True):
         try:
             _check(block)
-            outcome.encoded.append((document, block))
+            outcome.encoded.append((document, at_rest(block)))
         except ValueError as error:
             outcome.failed.append((document, _reason(error)))
 

@@ -39,8 +39,7 @@ class Engine(AskVerbs):
         self._config = config
         self._counters = Counters()
         self._progress = Pulse()
-        exact = config.exact_key_bytes
-        banks = Banks(store, self._counters, self._on_requeue, exact)
+        banks = Banks(store, self._counters, self._on_requeue)
         io = ThreadPoolExecutor(config.io_threads, "memsvc-io")
         # Its own threads: a burst of calls must not hold up encoding, nor encoding the calls.
         self._lane_io = ThreadPoolExecutor(2, "memsvc-lane")

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from memsvc_kernels.scan import Codes
 from memsvc_storage import BlockRow, Document
 from numpy.typing import NDArray
 
 from memsvc.engine.growing import Growing
-from memsvc.engine.keys import KeyRows, KeyTable
+from memsvc.engine.keys import KeyTable
 
 _NUMBERINGS = itertools.count()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,11 +32,13 @@ _REPACK_SLOTS = 1024  # fewer dead slots than this are not worth copying the key
 
 @dataclass(frozen=True)
 class LiveDocument:
-    """What the live bank takes in of one document. `keys` [C, L, R], `spans` [C, 2]."""
+    """What the live bank takes in of one document: `keys` [C, L, R] at 8 bits, their `scales`
+    [C, L], `spans` [C, 2]."""
 
     facts: Document
     block: BlockRow
-    keys: NDArray[np.floating]
+    keys: NDArray[np.int8]
+    scales: NDArray[np.float32]
     spans: NDArray[np.int32]
 
 
@@ -62,7 +65,8 @@ class Columns:
         self.rows.extend(np.array([_row(d.facts) for d in documents], np.int64))
         self.first_chunk.extend(len(self.keys) + np.cumsum(counts) - counts)
         self.chunks.extend(counts)
-        self.keys.extend(np.concatenate([d.keys for d in documents]))
+        scales = np.concatenate([d.scales for d in documents])
+        self.keys.extend(np.concatenate([d.keys for d in documents]), scales)
         self.spans.extend(np.concatenate([d.spans for d in documents]))
         self.chunk_slot.extend(np.repeat(slots, counts))
         self.precedence.extend(np.array([_precedence(d.facts) for d in documents], np.int64))
@@ -100,7 +104,7 @@ class Snapshot:
     columns: Columns
     alive: NDArray[np.bool_]  # [N]
     allowed: NDArray[np.bool_]  # [N]
-    keys: KeyRows  # [C, L, R]
+    keys: Codes  # [C, L, R]
     chunk_slot: NDArray[np.int64]  # [C]
 
 
@@ -109,10 +113,8 @@ class LiveBank:
     held over both, it keeps a slow reader from undoing what a faster one has done since.
     `digest`: the identity of all blocks here, "" until it is known."""
 
-    def __init__(self, name: str, exact_bytes: int) -> None:
-        """exact_bytes: see `KeyTable`."""
+    def __init__(self, name: str) -> None:
         self.name = name
-        self._exact_bytes = exact_bytes
         self.digest = ""
         self.changing = threading.Lock()
         self._lock = threading.Lock()  # held for moments only; never while waiting
@@ -134,8 +136,8 @@ class LiveBank:
         with self._lock:
             self._discard(d.facts.row_id for d in documents)
             if self._columns is None:
-                keys = documents[0].keys
-                self._columns = Columns(KeyTable(keys.shape[1:], keys.dtype, self._exact_bytes))
+                _, layers, width = documents[0].keys.shape
+                self._columns = Columns(KeyTable(layers, width))
             first = len(self._columns.facts)
             self._columns.append(documents)
             for slot, document in enumerate(documents, first):

@@ -18,9 +18,6 @@ DocumentFilter = Callable[[Document], bool]
 """Decides by a document's facts (its `text` is empty) whether a question may see it."""
 
 
-EXACT_KEY_BYTES = 1 << 30
-
-
 @dataclass(frozen=True)
 class EngineConfig:
     """How one engine runs. Sizes are counts, characters or tokens as named; times are seconds."""
@@ -41,8 +38,6 @@ class EngineConfig:
     compact_dead_fraction: float = 0.5
     remember_days: float = 7.0  # how long request ids and finished operations are kept
     warm_banks: int = 64  # banks whose routing keys are loaded at start; others at first use
-    # Of a bank's routing keys that are kept exactly, beside their codes; else they are read.
-    exact_key_bytes: int = EXACT_KEY_BYTES
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from memsvc_kernels.scan import route_codes, route_layer_codes
 from memsvc_router.api import DocumentText, RouteRule, Routes
 from memsvc_storage import BlockRow
 from numpy.typing import NDArray
 
 from memsvc.engine.banks import Banks
-from memsvc.engine.keys import Owners, rows_of
 from memsvc.engine.live import Columns, Snapshot
 from memsvc.engine.types import DocumentFilter, ViewRows
 
@@ -39,7 +39,9 @@ class BankView:
         shot = self._snapshot
         if shot is None:
             return _nothing(len(queries), k)
-        return self._counted(*shot.keys.route(queries, self._owners(shot), k, self._exact))
+        order = shot.columns.precedence.rows
+        found = route_codes(queries, shot.keys, shot.chunk_slot, self._allowed, k, order)
+        return self._counted(*found)
 
     def route_layer(
         self, layer: int, queries: NDArray[np.float32], k: int, rule: RouteRule
@@ -48,20 +50,9 @@ class BankView:
         shot = self._snapshot
         if shot is None:
             return _nothing(1, k)
-        owners = self._owners(shot)
-        return self._counted(*shot.keys.route_layer(layer, queries, owners, k, rule, self._exact))
-
-    def _owners(self, shot: Snapshot) -> Owners:
-        return Owners(shot.chunk_slot, self._allowed, shot.columns.precedence.rows)
-
-    def _exact(self, handles: Sequence[int]) -> Sequence[NDArray[np.floating]]:
-        """Keys in full precision, from memory if they are there."""
-        assert self._snapshot is not None
-        rows, columns = self._snapshot.keys.rows, self._columns
-        if rows is None:
-            return self._banks.keys(self._bank, self._blocks(handles))
-        at = np.asarray(handles, np.int64)
-        return rows_of(rows, columns.first_chunk.rows[at], columns.chunks.rows[at])
+        order = shot.columns.precedence.rows
+        rest = (shot.chunk_slot, self._allowed, k, rule.query, rule.chunk, order)
+        return self._counted(*route_layer_codes(queries, shot.keys, layer, *rest))
 
     def _counted(
         self,

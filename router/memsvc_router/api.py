@@ -33,6 +33,7 @@ from memsvc_router.events import (
 
 ROUTING, SPANS = "routing", "spans"
 _CONTENT = "content"
+_SPAN_BYTES = 8
 
 
 def content_name(layer: int) -> str:
@@ -56,7 +57,7 @@ class Identity:
     pool_size: int
     dtype: str
     router_layers: tuple[int, ...]
-    block_format: int = 2  # 2: content by layer
+    block_format: int = 3  # 3: keys and content at 8 bits at rest
 
     @property
     def digest(self) -> str:
@@ -153,17 +154,37 @@ class MemoryView(Protocol):
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a chunk of `pool_size` tokens costs: bytes of routing keys in memory, of content, keys
-    and spans on disk, and of the content alone, which is what a question reads of its documents.
+    """What a chunk of `pool_size` tokens is made of. `overhead_tokens` are those that each document
+    adds to its text; routing: (L, R); content: (rows, D), a row for each head's keys and values in
+    each memory layer.
 
-    `overhead_tokens` are those that each document adds to its text.
+    Bytes are those of codes of 8 bits and a scale fp32 for each row: of routing keys in memory, of
+    content, keys and spans on disk, and of the content that a question reads of its documents.
     """
 
     pool_size: int
     overhead_tokens: int
-    near_chunk_bytes: int
-    far_chunk_bytes: int
-    content_chunk_bytes: int
+    routing: tuple[int, int]
+    content: tuple[int, int]
+
+    @property
+    def near_chunk_bytes(self) -> int:
+        """In memory."""
+        return _packed_bytes(*self.routing)
+
+    @property
+    def content_chunk_bytes(self) -> int:
+        """Of content."""
+        return _packed_bytes(*self.content)
+
+    @property
+    def far_chunk_bytes(self) -> int:
+        """On disk."""
+        return self.near_chunk_bytes + self.content_chunk_bytes + _SPAN_BYTES
+
+
+def _packed_bytes(rows: int, width: int) -> int:
+    return rows * (width + 4)
 
 
 class Retriever(Protocol):

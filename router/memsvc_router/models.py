@@ -51,7 +51,7 @@ def read_facts(name: str | None) -> ModelFacts:
 
     found = open_checkpoint(name)
     dtype = found.shards.dtype()
-    footprint = footprint_of(found.config, Prompts(found.tokenizer), dtype)
+    footprint = footprint_of(found.config, Prompts(found.tokenizer))
     return ModelFacts(found.identity(dtype), footprint, found.config.top_k)
 
 

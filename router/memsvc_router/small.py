@@ -49,17 +49,13 @@ class SmallMemoryModel:
 
     @property
     def footprint(self) -> Footprint:
-        """What a chunk costs; keys rest in float16 and live in float32."""
+        """What a chunk is made of."""
         config = self.network.config
-        routing = len(config.router_layers) * config.router_width
-        content = config.memory_layers * 2 * config.key_value_heads * config.head_width * 2
-        spans = 8
         return Footprint(
             pool_size=config.pool_size,
             overhead_tokens=2,
-            near_chunk_bytes=4 * routing,
-            far_chunk_bytes=content + 2 * routing + spans,
-            content_chunk_bytes=content,
+            routing=(len(config.router_layers), config.router_width),
+            content=(config.memory_layers * 2 * config.key_value_heads, config.head_width),
         )
 
     @property

@@ -9,8 +9,6 @@ import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 
-import torch
-
 from memsvc_router.api import (
     AskOptions,
     Citation,
@@ -63,7 +61,7 @@ class DecoderMemoryModel:
     @property
     def footprint(self) -> Footprint:
         """See `footprint_of`."""
-        return footprint_of(self.config, self.prompts, self.decoder.network.dtype)
+        return footprint_of(self.config, self.prompts)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, without special tokens."""
@@ -167,16 +165,15 @@ class DecoderMemoryModel:
         return {self.prompts.end, *(token for token in more if token is not None)}
 
 
-def footprint_of(config: MsaConfig, prompts: Prompts, dtype: torch.dtype) -> Footprint:
-    """What a chunk costs; keys rest in the model's precision and live in float32."""
-    width = len(config.router_layers) * config.groups * config.head_width
+def footprint_of(config: MsaConfig, prompts: Prompts) -> Footprint:
+    """What a chunk is made of."""
+    layers, groups, width = len(config.router_layers), config.groups, config.head_width
     numbers = prompts.document(DocumentText("", "", "a hashed id"), 64)[0]
     return Footprint(
         pool_size=config.pool_size,
         overhead_tokens=len(numbers.ids),
-        near_chunk_bytes=4 * width,
-        far_chunk_bytes=3 * width * dtype.itemsize + 8,
-        content_chunk_bytes=2 * width * dtype.itemsize,
+        routing=(layers, groups * width),
+        content=(layers * 2 * groups, width),
     )
 
 
