@@ -13,7 +13,14 @@ import torch
 
 pytest.importorskip("triton")
 
-from memsvc_kernels import Spans, dispatch, gather, pooling_reference, ranking_reference
+from memsvc_kernels import (
+    Spans,
+    dispatch,
+    gather,
+    kernel_check,
+    pooling_reference,
+    ranking_reference,
+)
 from torch import Tensor
 
 from tests.triton_support import DEVICES
@@ -124,14 +131,15 @@ def test_attention_and_its_gradients(
     device: str, spans: Spans, prefix: int, heads: tuple[int, int, int]
 ) -> None:
     query_heads, groups, width = heads
-    sizes = [(sum(spans.queries), query_heads, width)]
+    sizes: list[tuple[int, ...]] = [(sum(spans.queries), query_heads, width)]
     sizes += [(n, 2, groups, width) for n in (prefix, 9, sum(spans.local))]
     start = [torch.randn(size).to(device) for size in sizes]
     selected = torch.arange(sum(spans.selected), device=device) * 4 % 9
     found = []
     for attend in (dispatch.gather_attention, gather.gather_attention):
         parts = [part.clone().requires_grad_() for part in start]
-        out, lse = attend(parts[0], *pairs(parts[1:3]), selected, *pairs(parts[3:]), spans, 0.2)
+        prefixes, pool, local = map(pair, parts[1:])
+        out, lse = attend(parts[0], prefixes, pool, selected, local, spans, 0.2)
         (out * torch.arange(width, device=device)).sum().backward()
         found.append([out, lse, *(part.grad for part in parts)])
     for mine, wanted in zip(*found, strict=True):
@@ -148,14 +156,22 @@ def test_a_token_decoded_over_many_chunks_split_between_programs(
         for size in ((2, 4, 16), (3, 2, 1, 16), (50, 2, 1, 16), (5, 2, 1, 16))
     )
     selected = torch.arange(704, device=device) % 50
-    args = (queries, *pairs([prefix, pool]), selected, *pairs([local]), spans, 0.25)
     near = 1e-5 if dtype == torch.float32 else 2e-2
-    for mine, wanted in zip(
-        dispatch.gather_attention(*args), gather.gather_attention(*args), strict=True
-    ):
+    results = [
+        attend(queries, pair(prefix), pair(pool), selected, pair(local), spans, 0.25)
+        for attend in (dispatch.gather_attention, gather.gather_attention)
+    ]
+    for mine, wanted in zip(*results, strict=True):
         torch.testing.assert_close(mine, wanted, atol=near, rtol=near)
 
 
-def pairs(both: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Keys and values, which lie beside one another in blocks: [rows, 2, G, D] each."""
-    return [(one[:, 0], one[:, 1]) for one in both]
+@pytest.mark.parametrize(
+    "name", ["pool_chunks", "score_chunks", "document_best", "top_k", "gather_attention"]
+)
+def test_the_check_at_first_use_is_passed(device: str, name: str) -> None:
+    assert kernel_check.disagreement(name, torch.device(device)) is None
+
+
+def pair(both: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values, which lie beside one another in blocks: [rows, 2, G, D]."""
+    return both[:, 0], both[:, 1]

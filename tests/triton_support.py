@@ -78,11 +78,12 @@ def compiled(launch: Launch, capability: int, monkeypatch: pytest.MonkeyPatch) -
     """Compile a launch for a GPU of this compute capability (80, 90) and say what it takes."""
     kernel, options = launch.kernel, {**launch.options, **triton_common.OPTIONS}
     names = kernel.arg_names
-    constants = {name: options.pop(name) for name in list(options) if name in names}
     given = dict(zip(names, launch.args, strict=False))
+    constants = {name: options.pop(name) for name in list(options) if name in names}
+    constants |= {name: 1 for name, value in given.items() if _is_one(value)}
     source = ASTSource(
         fn=kernel,
-        signature={name: _type(given[name]) if name in given else "constexpr" for name in names},
+        signature={n: "constexpr" if n in constants else _type(given[n]) for n in names},
         constexprs=constants,
         attrs={
             (at,): [["tt.divisibility", 16]] for at, name in enumerate(names) if _even(given, name)
@@ -104,6 +105,11 @@ def _type(value: object) -> str:
     if isinstance(value, Tensor):
         return _TYPES[value.dtype]
     return "i32" if isinstance(value, int) else "fp32"
+
+
+def _is_one(value: object) -> bool:
+    """Triton makes a constant of it."""
+    return isinstance(value, int) and value == 1
 
 
 def _even(given: dict[str, Any], name: str) -> bool:

@@ -44,7 +44,7 @@ __all__ = [
 
 VARIABLE = "MEMSVC_KERNELS"
 _LOG = logging.getLogger("memsvc.kernels")
-_lock = threading.RLock()
+_lock = threading.Lock()
 _passed: dict[tuple[str, torch.device], bool] = {}
 
 _P = ParamSpec("_P")

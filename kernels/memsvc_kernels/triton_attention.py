@@ -7,6 +7,9 @@ by their log-sum-exp. Knows tensors only. Legend: see `gather`.
 """
 
 # ruff: noqa: N803
+# What Triton does to types is not Python: mypy takes its names for Any, pyright cannot.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
 from __future__ import annotations
 
 from functools import lru_cache
@@ -21,8 +24,6 @@ from memsvc_kernels import triton_common as common
 from memsvc_kernels.gather import Pair, Spans, check_gather
 from memsvc_kernels.triton_attention_backward import attention_gradients
 
-_ENTRIES = 64  # keys at a time
-_ROWS = 64  # query tokens times query heads of a key head
 _SPLIT = 256  # the least number of keys that are worth a program of their own
 _PROGRAMS = 264  # enough to fill a GPU: two for each multiprocessor of an H100
 _LOG2E = tl.constexpr(1.4426950408889634)
@@ -73,7 +74,8 @@ def _forward(
     tokens, heads, width = queries.shape
     groups = sources[0].shape[1]
     share = heads // groups
-    rows = min(_ROWS, common.power_of_two(max(spans.queries, default=0) * share, 16))
+    entries = common.square(width, queries.dtype)
+    rows = min(entries, common.power_of_two(max(spans.queries, default=0) * share, 16))
     blocks = triton.cdiv(max(spans.queries, default=0) * share, rows)
     splits = _splits(spans, len(sources[0]), blocks * groups * len(spans.queries))
     out = queries.new_empty(splits, tokens, heads, width)
@@ -91,10 +93,10 @@ def _forward(
         *(tokens, heads, width, len(sources[0]), splits, scale),
         SHARE=share,
         ROWS=rows,
-        ENTRIES=_ENTRIES,
+        ENTRIES=entries,
         WIDTH=common.power_of_two(width, 16),
         WIDE=common.INTERPRETED,
-        num_warps=8 if rows >= 64 else 4,
+        num_warps=8 if rows >= 64 or width > 128 else 4,
         num_stages=2,
     )
     return _together(out, lse, queries.dtype)

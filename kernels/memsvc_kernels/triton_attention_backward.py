@@ -8,6 +8,9 @@ E entries: the keys of all sequences, laid out.
 """
 
 # ruff: noqa: N803
+# What Triton does to types is not Python: mypy takes its names for Any, pyright cannot.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
 from __future__ import annotations
 
 from itertools import accumulate, pairwise
@@ -20,8 +23,6 @@ from torch import Tensor
 from memsvc_kernels import triton_common as common
 from memsvc_kernels.gather import Pair, Spans
 
-_ENTRIES = 64  # keys at a time
-_ROWS = 64  # query tokens times query heads of a key head
 _LOG2E = tl.constexpr(1.4426950408889634)
 
 
@@ -93,12 +94,13 @@ def _launch(
     _, heads, width = queries.shape
     entries, groups, _ = keys.shape
     share, sequences = heads // groups, len(spans.queries)
+    tile = common.square(width, queries.dtype)
     by_query = torch.empty_like(queries)
     by_entry = keys.new_empty(2, entries, groups, width, dtype=torch.float32)
     options = {
         "SHARE": share,
-        "ROWS": _ROWS,
-        "ENTRIES": _ENTRIES,
+        "ROWS": tile,
+        "ENTRIES": tile,
         "WIDTH": common.power_of_two(width, 16),
         "WIDE": common.INTERPRETED,
         "num_warps": 8,
@@ -106,14 +108,12 @@ def _launch(
     }
     args = (queries, keys, *rest)
     most = max(spans.queries, default=0) * share
-    grid = (triton.cdiv(most, _ROWS), groups, sequences)
+    grid = (triton.cdiv(most, tile), groups, sequences)
     size = (heads, groups, width, scale)
     common.launch(_query_kernel, grid, queries, *args, by_query, *size, **options)
-    longest = entries - min((sum(spans.local) + sum(spans.selected), entries))  # the prefixes
-    longest = longest // max(sequences, 1) + max(
-        (s + n for s, n in zip(spans.selected, spans.local, strict=True)), default=0
-    )
-    grid = (triton.cdiv(longest, _ENTRIES), groups, sequences)
+    prefix = (entries - sum(spans.selected) - sum(spans.local)) // max(sequences, 1)
+    longest = max((s + n for s, n in zip(spans.selected, spans.local, strict=True)), default=0)
+    grid = (triton.cdiv(prefix + longest, tile), groups, sequences)
     common.launch(_entry_kernel, grid, queries, *args, *by_entry, *size, **options)
     return by_query, (by_entry[0], by_entry[1])
 

@@ -21,7 +21,10 @@ OPTIONS = {"enable_fp_fusion": True}  # of every kernel; versions of Triton diff
 
 
 def launch(kernel: Any, grid: tuple[int, ...], like: Tensor, *args: object, **options: Any) -> None:
-    """Run a kernel on the device of `like`, which need not be torch's current one."""
+    """Run a kernel on the device of `like`, which need not be torch's current one; a grid without
+    programs, which CUDA would refuse, is nothing to do."""
+    if 0 in grid:
+        return
     with torch.cuda.device(like.device) if like.is_cuda else nullcontext():
         kernel[grid](*args, **options, **OPTIONS)
 
@@ -29,6 +32,12 @@ def launch(kernel: Any, grid: tuple[int, ...], like: Tensor, *args: object, **op
 def power_of_two(size: int, least: int = 1) -> int:
     """The smallest power of two that is at least `size` and `least`."""
     return max(least, 1 << max(size - 1, 0).bit_length())
+
+
+def square(width: int, dtype: torch.dtype) -> int:
+    """How many rows of attention are held at a time: as many as spill no registers."""
+    values = 8192 if dtype.itemsize < 4 else 2048
+    return max(16, min(64, values // power_of_two(width)))
 
 
 @triton.jit

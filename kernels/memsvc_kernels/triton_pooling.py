@@ -6,6 +6,8 @@ Legend: T tokens, C chunks, R rows of a token (key heads), W width of a row.
 """
 
 # ruff: noqa: N803
+# What Triton does to types is not Python: mypy takes its names for Any, pyright cannot.
+# pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
 from typing import Any

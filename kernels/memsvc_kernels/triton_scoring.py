@@ -7,6 +7,8 @@ Legend: B queries, M tokens of a query, C chunks, N documents, W width of a key.
 """
 
 # ruff: noqa: N803
+# What Triton does to types is not Python: mypy takes its names for Any, pyright cannot.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -80,7 +82,7 @@ def score_chunks(
 
 def _columns(width: int, rows: int, dtype: torch.dtype) -> int:
     """Columns at a time: as many as spill no registers."""
-    most = (_COLUMNS if rows <= 64 else _COLUMNS // 2) * 2 // dtype.itemsize
+    most = (_COLUMNS if rows < 64 else _COLUMNS // 2) * 2 // dtype.itemsize
     return min(max(most, 16), common.power_of_two(width, 16))
 
 
