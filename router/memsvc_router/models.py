@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from memsvc_router.api import Footprint, Identity, MemoryModel
 from memsvc_router.config import MODEL_TYPE as SMALL
+from memsvc_router.precision import compute_dtype
 from memsvc_router.small import SmallMemoryModel, load_default_model
 
 
@@ -24,7 +26,7 @@ class ModelFacts:
 def load_model(name: str | None) -> MemoryModel:
     """The model that ships with the package (None), a directory's, or a hub id's.
 
-    A decoder runs on the GPU where there is one.
+    A decoder runs on the GPU where there is one; on a CPU that is slow at bf16, in fp32.
 
     Raises FileNotFoundError for what is missing and ValueError for what is wrong, naming the file,
     the field or the tensor.
@@ -36,7 +38,8 @@ def load_model(name: str | None) -> MemoryModel:
     from memsvc_router.decoder.model import DecoderMemoryModel
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return DecoderMemoryModel(load_decoder(name, device=device))
+    dtype = None if device == "cuda" else _widened(name)
+    return DecoderMemoryModel(load_decoder(name, dtype, device))
 
 
 def read_facts(name: str | None) -> ModelFacts:
@@ -53,6 +56,19 @@ def read_facts(name: str | None) -> ModelFacts:
     dtype = found.shards.dtype()
     footprint = footprint_of(found.config, Prompts(found.tokenizer))
     return ModelFacts(found.identity(dtype), footprint, found.config.top_k)
+
+
+def _widened(name: str) -> torch.dtype | None:
+    """fp32 where this CPU is slow at what a decoder's weights rest in and has room for twice as
+    much; None: as they rest."""
+    from memsvc_router.decoder.loading import open_checkpoint
+
+    if compute_dtype() != torch.float32:
+        return None
+    tensors = open_checkpoint(name).shards.tensors.values()
+    needed = sum(4 * torch.Size(one.shape).numel() for one in tensors)
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return torch.float32 if needed <= room else None
 
 
 def _small(name: str | None) -> SmallMemoryModel | None:

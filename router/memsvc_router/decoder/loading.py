@@ -111,7 +111,8 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
 def load_decoder(
     source: str | Path, dtype: torch.dtype | None = None, device: str = "cpu"
 ) -> Decoder:
-    """Load a directory or a hub id, in the checkpoint's own precision unless `dtype` says another.
+    """Load a directory or a hub id, in the checkpoint's own precision unless `dtype` says another
+    (blocks differ by rounding then, and have the same identity).
 
     Takes little more memory than the weights. Raises FileNotFoundError for what is missing and
     ValueError for what is wrong, naming the file, the field or the tensor.
@@ -129,7 +130,7 @@ def load_decoder(
             found.name,
             found.backbone.model_type,
         )
-    identity = found.identity(dtype)
+    identity = found.identity(found.shards.dtype())
     network.to(torch.device(device))  # type: ignore[arg-type]
     return Decoder(network, found.config, found.tokenizer, identity, found.is_plain)
 
