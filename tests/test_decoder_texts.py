@@ -26,6 +26,7 @@ from memsvc_router.decoder.model import DecoderMemoryModel
 from memsvc_router.decoder.prompts import END
 from memsvc_router.models import ModelFacts, load_model, read_facts
 
+from memsvc.engine.rest import at_rest
 from tests.asking_support import DOCUMENTS, QUESTIONS, asked, bank, drive, model, only, reading
 from tests.decoder_support import make_checkpoint, make_published
 
@@ -149,7 +150,6 @@ def test_what_can_be_known_of_a_model_without_loading_it_is_what_it_says_loaded(
     assert facts == ModelFacts(loaded.identity, loaded.footprint, loaded.top_k)
     (block,) = loaded.encode([DocumentText("", "some words of a text " * 40, "a-name")])
     chunks = len(block.tensors[SPANS])
-    assert chunks * loaded.footprint.far_chunk_bytes == sum(
-        t.nbytes for t in block.tensors.values()
-    )
+    stored = at_rest(block).tensors.values()
+    assert chunks * loaded.footprint.far_chunk_bytes == sum(t.nbytes for t in stored)
     assert read_facts(None).footprint == load_model(None).footprint

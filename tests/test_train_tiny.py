@@ -37,7 +37,7 @@ def test_worlds_ask_what_their_passages_answer() -> None:
 def test_a_decoder_learns_two_hops_from_scratch(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
     write_set(tmp_path / "data", make_worlds(200, seed=0))
-    command = [sys.executable, "-m", "memsvc", "train", "--base", str(tmp_path / "base")]
+    command = [sys.executable, "-m", "memsvc_client.cli", "train", "--base", str(tmp_path / "base")]
     command += ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
     command += ["--work", str(tmp_path / "work"), *TRAINING]
     done = subprocess.run(
