@@ -28,7 +28,7 @@ CONFIG_FILE_VARIABLE = "MEMSVC_CONFIG"
 # Read by the SDK and the CLI (package memsvc_client) or by tests, not by the server.
 JUDGE_KEY_VARIABLE = "MEMSVC_JUDGE_KEY"  # of `memsvc bench`
 FOREIGN_VARIABLES = frozenset(
-    {CONFIG_FILE_VARIABLE, JUDGE_KEY_VARIABLE, "MEMSVC_SERVER", "MEMSVC_API_KEY"}
+    {CONFIG_FILE_VARIABLE, JUDGE_KEY_VARIABLE, "MEMSVC_SERVER", "MEMSVC_API_KEY", "MEMSVC_KERNELS"}
 )
 MIN_KEY_CHARACTERS = 16
 
@@ -124,8 +124,19 @@ class ServerConfig(BaseSettings):
     auto_compact_dead_fraction: float = Field(
         0.5, gt=0, le=1, description="A bank with more dead bytes than this share is compacted."
     )
+    near_memory_gib: float | None = Field(
+        None,
+        gt=0,
+        description="Memory for the routing keys of open banks; unset: half of the machine's. The "
+        "bank that was asked longest ago is closed first, and opened again when it is asked.",
+    )
+    pinned_banks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Banks that stay open (separated by commas in the environment); they are "
+        "opened first at the start.",
+    )
 
-    @field_validator("api_keys", "retrieval_models", mode="before")
+    @field_validator("api_keys", "retrieval_models", "pinned_banks", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str):

@@ -35,6 +35,8 @@ def engine_config(config: ServerConfig) -> EngineConfig:
         data_dir=config.data,
         database_url=url.get_secret_value() if url is not None else None,
         compact_dead_fraction=config.auto_compact_dead_fraction,
+        near_bytes=None if config.near_memory_gib is None else int(config.near_memory_gib * 2**30),
+        pinned_banks=config.pinned_banks,
     )
 
 

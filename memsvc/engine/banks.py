@@ -7,6 +7,7 @@ Knows the store and live banks; nothing of models or questions.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,10 @@ class DocumentsLost(Exception):  # noqa: N818
     """Documents that a view showed are gone, changed or corrupt; a new view shows none of them."""
 
 
+def _half_of_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
 @dataclass
 class _Entry:
     live: LiveBank
@@ -44,11 +49,21 @@ class Banks:
     """The live banks by name. Thread-safe. `digest` is the identity of banks without blocks, set
     once known; `on_requeue` hears of documents that wait to be encoded anew."""
 
-    def __init__(self, store: Store, counters: Counters, on_requeue: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        counters: Counters,
+        on_requeue: Callable[[], None],
+        near_bytes: int | None = None,
+        pinned: Sequence[str] = (),
+    ) -> None:
+        """near_bytes: of the open banks' routing keys (None: half of the machine's memory)."""
         self._store = store
         self._counters = counters
         self._on_requeue = on_requeue
-        self._entries: dict[str, _Entry] = {}
+        self._near_bytes = _half_of_memory() if near_bytes is None else near_bytes
+        self._pinned = frozenset(pinned)
+        self._entries: dict[str, _Entry] = {}  # asked longest ago first
         self._lock = threading.Lock()
         self.digest = ""
 
@@ -60,7 +75,9 @@ class Banks:
     def live(self, name: str) -> LiveBank:
         """The live bank, loaded if need be. Raises BankNotFound."""
         with self._lock:
-            entry = self._entries.setdefault(name, _Entry(LiveBank(name)))
+            entry = self._entries.pop(name, None) or _Entry(LiveBank(name))
+            self._entries[name] = entry
+        loads = not entry.loaded
         with entry.loading:
             while not entry.loaded:
                 try:
@@ -70,7 +87,22 @@ class Banks:
                     raise
                 if not entry.loaded:
                     entry.live = LiveBank(name)
+        if loads:
+            self._make_room(name)
         return entry.live
+
+    def _make_room(self, name: str) -> None:
+        """Close banks that were asked longest ago, until the keys of the others fit; never `name`
+        and what is pinned. Questions under way keep what they see."""
+        with self._lock:
+            opened = {n: e.live.near_bytes for n, e in self._entries.items() if e.loaded}
+            taken = sum(opened.values())
+            for one in [n for n in opened if n != name and n not in self._pinned]:
+                if taken <= self._near_bytes:
+                    return
+                taken -= opened[one]
+                del self._entries[one]
+                _LOG.info("closed a bank to make room", extra={"data": {"bank": one}})
 
     def drop(self, name: str) -> None:
         """Forget a bank that was deleted, or that blocks of another identity serve now."""
@@ -105,6 +137,7 @@ class Banks:
             digest = entry.live.digest
             ours = [b for b in blocks if b.identity == digest]
             self._add(entry.live, {b.row_id: (b, tensors[b.row_id]) for b in ours})
+            self._make_room(name)
 
     def moved(self, name: str) -> None:
         """Compaction has moved blocks: learn where they lie now."""

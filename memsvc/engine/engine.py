@@ -39,7 +39,9 @@ class Engine(AskVerbs):
         self._config = config
         self._counters = Counters()
         self._progress = Pulse()
-        banks = Banks(store, self._counters, self._on_requeue)
+        banks = Banks(
+            store, self._counters, self._on_requeue, config.near_bytes, config.pinned_banks
+        )
         io = ThreadPoolExecutor(config.io_threads, "memsvc-io")
         # Its own threads: a burst of calls must not hold up encoding, nor encoding the calls.
         self._lane_io = ThreadPoolExecutor(2, "memsvc-lane")
@@ -118,6 +120,9 @@ class Engine(AskVerbs):
 
     async def _warm(self) -> None:
         """Load the routing keys of banks before somebody waits for them."""
+        for name in self._config.pinned_banks:
+            with suppress(BankNotFound, EngineStopped):
+                await self._live_bank(name)
         key: str | None = None
         warmed = 0
         while warmed < self._config.warm_banks:

@@ -23,6 +23,12 @@ class KeyTable:
     def __len__(self) -> int:
         return len(self._scales)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that is in use, without room to grow."""
+        layers, width = self._shape
+        return len(self) * layers * (width + self._scales.rows.itemsize)
+
     def extend(self, codes: NDArray[np.int8], scales: NDArray[np.float32]) -> None:
         """Append keys: codes [n, L, R] and scales [n, L]."""
         for layer, own in enumerate(self._codes):

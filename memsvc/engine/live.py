@@ -125,6 +125,12 @@ class LiveBank:
     def __len__(self) -> int:
         return len(self._slot_of)
 
+    @property
+    def near_bytes(self) -> int:
+        """Memory that its routing keys take."""
+        with self._lock:
+            return self._columns.keys.nbytes if self._columns is not None else 0
+
     def row_ids(self) -> list[int]:
         with self._lock:
             return list(self._slot_of)

@@ -38,6 +38,8 @@ class EngineConfig:
     compact_dead_fraction: float = 0.5
     remember_days: float = 7.0  # how long request ids and finished operations are kept
     warm_banks: int = 64  # banks whose routing keys are loaded at start; others at first use
+    near_bytes: int | None = None  # of keys of open banks; None: half of the machine's memory
+    pinned_banks: tuple[str, ...] = ()  # stay open
 
 
 @dataclass(frozen=True)
