@@ -10,7 +10,7 @@ import typer
 from memsvc_router.api import AskOptions
 from typer.testing import CliRunner
 
-from memsvc.bench import degrade, needle_run, runner, running
+from memsvc.bench import degrade, needle_run, profile, runner, running
 from memsvc.bench.cli import register
 from memsvc.bench.terminal import Pace, duration
 from tests.bench_support import PASSAGES, QUESTIONS, write
@@ -23,6 +23,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     for bench in (
         runner.bench_recall,
         runner.bench_answer,
+        profile.bench_profile,
         running.run_bench,
         needle_run.run_needles,
         degrade.run_degrade,
@@ -53,6 +54,17 @@ def test_recall_prints_one_json_object(app: typer.Typer, files: list[str]) -> No
     assert expected <= set(report)
     assert (report["n"], report["k"], report["documents"]) == (2, 4, 4)
     assert "asking" in ran.stderr
+
+
+def test_a_profile_names_every_part_of_the_latency(app: typer.Typer, files: list[str]) -> None:
+    ran = CliRunner().invoke(app, ["bench", "profile", *files, "--json"])
+    assert ran.exit_code == 0, ran.output
+    report = json.loads(ran.stdout)
+    stages = report["stage_ms"]
+    assert report["n"] == 3
+    assert sum(stages.values()) == pytest.approx(report["mean_ms"], rel=0.2)
+    assert list(stages.values()) == sorted(stages.values(), reverse=True)
+    assert stages["routing"] > 0
 
 
 @pytest.mark.parametrize(

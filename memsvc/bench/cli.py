@@ -1,4 +1,4 @@
-"""`memsvc bench recall|answer`, and the group of all bench commands: files in, figures out.
+"""`memsvc bench recall|answer|profile`, and the group of all bench commands: files in, figures out.
 
 Loaded by every `memsvc` call that may need the server's commands, so what is heavy waits inside
 the command.
@@ -45,6 +45,7 @@ def register(app: typer.Typer) -> None:
     bench.command("degrade")(cli_grow.degrade)
     bench.command("recall")(recall)
     bench.command("answer")(answer)
+    bench.command("profile")(profile)
     app.add_typer(bench, name="bench")
 
 
@@ -64,7 +65,7 @@ def recall(
     with all of it. The order is the model's own: what was read has a say in
     it. Latency is the question's alone.
     """
-    _run(context, _Request(passages, questions, limit, path, k, hops, answers=False), as_json)
+    _run(context, _Request(passages, questions, limit, path, k, hops, "recall"), as_json)
 
 
 def answer(
@@ -82,12 +83,28 @@ def answer(
     Questions with empty `answers` or `answerable: false` are right when the model abstains.
     `abstained` and `correct` count questions.
     """
-    _run(context, _Request(passages, questions, limit, path, k, hops, answers=True), as_json)
+    _run(context, _Request(passages, questions, limit, path, k, hops, "answer"), as_json)
+
+
+def profile(
+    context: typer.Context,
+    passages: Passages,
+    questions: _Questions,
+    limit: Limit = None,
+    k: K = 16,
+    hops: Hops = None,
+    as_json: Json = False,
+) -> None:
+    """Where the time of an Ask goes: milliseconds by stage, largest first.
+
+    The stages are those of the model that ships; they add up to the latency.
+    """
+    _run(context, _Request(passages, questions, limit, "msa", k, hops, "profile"), as_json)
 
 
 @dataclass(frozen=True)
 class _Request:
-    """What to measure. `answers`: answers, not recall."""
+    """What to measure."""
 
     passages: list[Path]
     questions: Path
@@ -95,19 +112,24 @@ class _Request:
     path: Literal["msa", "rag", "bm25"]
     k: int
     hops: int | None
-    answers: bool
+    measure_of: Literal["recall", "answer", "profile"]
 
     async def measure(self, progress: Progress) -> Report:
         """Raises InputError."""
         from memsvc_router.api import AskOptions
 
-        from memsvc.bench import runner
+        from memsvc.bench import profile, runner
         from memsvc.bench.readers import read_corpus
 
-        corpus = read_corpus(self.passages, self.questions, self.limit, self.answers)
+        answers = self.measure_of != "recall"
+        corpus = read_corpus(self.passages, self.questions, self.limit, answers)
         settings = runner.Settings(self.path, self.k, self.hops or AskOptions().max_hops)
-        bench = runner.bench_answer if self.answers else runner.bench_recall
-        return await bench(corpus, settings, progress)
+        benches = {
+            "recall": runner.bench_recall,
+            "answer": runner.bench_answer,
+            "profile": profile.bench_profile,
+        }
+        return await benches[self.measure_of](corpus, settings, progress)
 
 
 def _run(context: typer.Context, request: _Request, as_json: bool) -> None:

@@ -76,7 +76,7 @@ async def bench_recall(
     if not measured.questions:
         raise InputError("no question names its evidence: there is no recall to measure")
     async with temporary_banks(measured, load_model, progress) as loaded:
-        told = await _ask_all(loaded, measured, settings, progress, _hits)
+        told = await ask_all(loaded, measured, settings, progress, _hits)
     shares = {
         str(k): [metrics.evidence_share(one.outcome, one.question.evidence, k) for one in told]
         for k in CUTOFFS
@@ -100,7 +100,7 @@ async def bench_answer(
 ) -> Report:
     """Exact match and F1; to abstain is right exactly where there is no answer."""
     async with temporary_banks(corpus, load_model, progress) as loaded:
-        told = await _ask_all(loaded, corpus, settings, progress, _answer)
+        told = await ask_all(loaded, corpus, settings, progress, read_answer)
     return {
         "path": settings.path,
         **_answer_scores([(one.question, one.outcome) for one in told]),
@@ -137,7 +137,7 @@ def _costs(loaded: Loaded, settings: Settings, spent: list[float]) -> Report:
     }
 
 
-async def _ask_all(
+async def ask_all(
     loaded: Loaded,
     corpus: Corpus,
     settings: Settings,
@@ -174,7 +174,7 @@ async def _hits(asked: _Asked) -> list[str]:
     return [hit.document_id for hit in found.hits]
 
 
-async def _answer(asked: _Asked) -> str:
+async def read_answer(asked: _Asked) -> str:
     """The answer; "" where the model abstains."""
     text = ""
     async for event in asked.engine.ask(
