@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from memsvc_router import load_default_model
-from memsvc_router.api import Event, MemoryModel
+from memsvc_router.api import Event, MemoryModel, Step
 
 from memsvc.bench import metrics
 from memsvc.bench.banks import Progress, temporary_banks
@@ -47,7 +47,7 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def ask(self, *args: Any, **kwargs: Any) -> Iterator[Event]:
+    def ask(self, *args: Any, **kwargs: Any) -> Iterator[Event | Step]:
         """See `MemoryModel.ask`."""
         with self._watching():
             events = iter(self._model.ask(*args, **kwargs))
@@ -88,6 +88,9 @@ async def bench_profile(
         return model  # type: ignore[no-any-return]
 
     async with temporary_banks(corpus, load, progress) as loaded:
+        first = {id(corpus.asked(bank)[0]) for bank in loaded.names}
+        warm = corpus.only(lambda question: id(question) in first)
+        await ask_all(loaded, warm, settings, quiet, read_answer)
         watched[0].profiler.clear()
         told = await ask_all(loaded, corpus, settings, progress, read_answer)
     spent = [one.milliseconds for one in told]
