@@ -109,7 +109,7 @@ class RealBank:
         rows = [json.loads(line) for line in passages.read_text("utf-8").splitlines()]
         model = load_default_model()
         encoded = model.encode([DocumentText(r["title"], r["text"]) for r in rows])
-        self.keys = np.concatenate([one.tensors[ROUTING] for one in encoded])
+        self.keys = np.concatenate([one.tensors[ROUTING] for one in encoded]).astype(np.float16)
         self.owner = np.repeat(np.arange(len(rows)), [len(one.tensors[ROUTING]) for one in encoded])
         asked = [f"What is said of {r['title']}?" for r in rows[:: max(1, len(rows) // 64)]]
         found = [Reader(model.network, model.tokenizer, text).look()[0] for text in asked]

@@ -89,17 +89,6 @@ def test_another_precision_may_be_asked_for(tmp_path: Path) -> None:
     assert decoder.identity == load_decoder(made).identity  # its blocks differ by rounding alone
 
 
-@pytest.mark.parametrize("fast", [torch.float32, torch.bfloat16])
-def test_it_is_served_in_the_floats_that_are_fast_here(
-    tmp_path: Path, fast: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("memsvc_router.models.compute_dtype", lambda: fast)
-    model = load_model(str(make_published(tmp_path, dtype=torch.bfloat16)))
-    assert isinstance(model, DecoderMemoryModel)
-    assert {p.dtype for p in model.decoder.network.parameters()} == {fast}
-    assert model.identity.dtype == "bfloat16"
-
-
 def test_missing_routers_are_said_clearly(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         decoder = load_decoder(make_checkpoint(tmp_path, "llama"))

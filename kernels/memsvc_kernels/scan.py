@@ -228,7 +228,8 @@ def _in_whole_numbers(queries: NDArray[np.float32]) -> Callable[[], _Product]:
     parts, mixes = _split(queries)
 
     def product(codes: Tensor, layer: int) -> Tensor:
-        return mixes[layer] @ torch._int_mm(codes, parts[layer]).T.float()
+        whole: Tensor = torch.ops.aten._int_mm(codes, parts[layer])
+        return mixes[layer] @ whole.T.float()
 
     return lambda: product
 
