@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from memsvc_router.network import MemoryNetwork
 from memsvc_router.training.loop import Loop, LoopOptions
 from memsvc_router.training.losses import chain_loss, routing_loss, span_loss
 from memsvc_router.training.rows import Passage, Question, TrainingSet
+from memsvc_router.training.small.build import small_task
 from memsvc_router.training.small.corpus import build_corpus
 from memsvc_router.training.small.options import SmallTraining
 from memsvc_router.training.small.paths import PathMaker, token_spans
@@ -172,6 +175,27 @@ def test_a_mix_goes_through_a_set_before_it_repeats_and_repeats_itself_exactly()
     assert max(counts.values()) - min(counts.values()) <= 1
     shares = sum(d.dataset == "pairs" for d in drawn) / len(drawn)
     assert shares == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_type_of_a_sets_questions_may_have_a_weight_of_its_own() -> None:
+    found = world()
+    kinds = [
+        replace(q, type="late" if n % 3 else "early") if q.dataset == "codes" else q
+        for n, q in enumerate(found.questions)
+    ]
+    texts = [p.text for p in found.passages]
+    weights = {"codes/late": 2.0, "codes": 1.0, "pairs": 1.0}
+    samples = make_samples(kinds, found.index(), texts.__getitem__, words(), weights)
+    mix = Mix(samples, weights, seed=4)
+    drawn = Counter(mix.at(n).dataset for n in range(16_384))
+    assert drawn == {"codes/late": 8192, "codes": 4096, "pairs": 4096}
+    assert Counter(s.dataset for s in samples) == {"codes/late": 6, "codes": 4, "pairs": 9}
+
+
+def test_a_weight_of_nothing_that_is_there_is_refused(tmp_path: Path) -> None:
+    for name in ("codes/never", "nowhere"):
+        with pytest.raises(ValueError, match=f"no data set '{name}'"):
+            small_task(world(), tmp_path, SmallTraining(weights={name: 1.0}))
 
 
 def test_a_tiny_model_learns_to_route_and_to_point(tmp_path: Path) -> None:
