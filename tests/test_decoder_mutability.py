@@ -30,6 +30,7 @@ from torch import Tensor
 from memsvc.engine import live
 from memsvc.engine.banks import Banks
 from memsvc.engine.counters import Counters
+from memsvc.engine.rest import at_rest
 from memsvc.engine.verbs import StoreVerbs
 from memsvc.engine.view import BankView
 from tests.conformance_support import TINY, make_conformance, prose
@@ -79,7 +80,7 @@ class Bank:
             some = documents[at : at + size]
             made = self.model.encode([DocumentText(d.title, d.text, d.document_id) for d in some])
             found += [
-                (d.row_id, d.revision, one.tensors, one.tokens)
+                (d.row_id, d.revision, at_rest(one).tensors, one.tokens)
                 for d, one in zip(some, made, strict=True)
             ]
         return found
