@@ -6,6 +6,7 @@ Knows the store and live banks; nothing of models or questions.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -43,6 +44,7 @@ class _Entry:
     live: LiveBank
     loading: threading.Lock = field(default_factory=threading.Lock)
     loaded: bool = False
+    asked: int = 0  # when, by a clock that counts questions
 
 
 class Banks:
@@ -63,7 +65,8 @@ class Banks:
         self._on_requeue = on_requeue
         self._near_bytes = _half_of_memory() if near_bytes is None else near_bytes
         self._pinned = frozenset(pinned)
-        self._entries: dict[str, _Entry] = {}  # asked longest ago first
+        self._entries: dict[str, _Entry] = {}
+        self._clock = itertools.count(1)
         self._lock = threading.Lock()
         self.digest = ""
 
@@ -75,8 +78,8 @@ class Banks:
     def live(self, name: str) -> LiveBank:
         """The live bank, loaded if need be. Raises BankNotFound."""
         with self._lock:
-            entry = self._entries.pop(name, None) or _Entry(LiveBank(name))
-            self._entries[name] = entry
+            entry = self._entries.setdefault(name, _Entry(LiveBank(name)))
+            entry.asked = next(self._clock)
         loads = not entry.loaded
         with entry.loading:
             while not entry.loaded:
@@ -97,7 +100,8 @@ class Banks:
         with self._lock:
             opened = {n: e.live.near_bytes for n, e in self._entries.items() if e.loaded}
             taken = sum(opened.values())
-            for one in [n for n in opened if n != name and n not in self._pinned]:
+            others = [n for n in opened if n != name and n not in self._pinned]
+            for one in sorted(others, key=lambda n: self._entries[n].asked):
                 if taken <= self._near_bytes:
                     return
                 taken -= opened[one]
