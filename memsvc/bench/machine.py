@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from memsvc_router.hostmem import host_memory
 
 from memsvc.bench.schema import Facts
 
@@ -16,12 +17,11 @@ _GIB = 1 << 30
 
 def facts() -> Facts:
     """Processor, cores that may be used, threads of the forwards, memory, Python, torch."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cpu": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
-        "memory_gb": round(memory / _GIB, 1),
+        "memory_gb": round(host_memory() / _GIB, 1),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from memsvc_router.api import ROUTING, SPANS, DocumentText, content_name
+from memsvc_router.hostmem import host_memory
 from memsvc_storage import BankNotFound, BlockGone, BlockRow, CorruptBlock, Document, Store
 from numpy.typing import NDArray
 
@@ -33,10 +33,6 @@ Tensors = Mapping[str, NDArray[Any]]
 
 class DocumentsLost(Exception):  # noqa: N818
     """Documents that a view showed are gone, changed or corrupt; a new view shows none of them."""
-
-
-def _half_of_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 @dataclass
@@ -63,7 +59,7 @@ class Banks:
         self._store = store
         self._counters = counters
         self._on_requeue = on_requeue
-        self._near_bytes = _half_of_memory() if near_bytes is None else near_bytes
+        self._near_bytes = host_memory() // 2 if near_bytes is None else near_bytes
         self._pinned = frozenset(pinned)
         self._entries: dict[str, _Entry] = {}
         self._clock = itertools.count(1)

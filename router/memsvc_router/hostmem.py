@@ -1,15 +1,22 @@
-"""Keep freed tensor memory in the process, for training: fewer page faults (dev/LOG.md).
+"""The host's memory: how much there is, and keeping what was freed, for training.
 
-glibc returns large blocks to the kernel at once and faults them in anew for the next batch.
+glibc returns large blocks to the kernel at once and faults them in anew for the next batch
+(dev/LOG.md). Knows nothing of what memory is for.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt(3)
 _KEEP = 1 << 30
+
+
+def host_memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def keep_freed_memory() -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 
 from memsvc_router.api import Footprint, Identity, MemoryModel
 from memsvc_router.config import MODEL_TYPE as SMALL
+from memsvc_router.hostmem import host_memory
 from memsvc_router.precision import compute_dtype
 from memsvc_router.small import SmallMemoryModel, load_default_model
 
@@ -67,8 +67,7 @@ def _widened(name: str) -> torch.dtype | None:
         return None
     tensors = open_checkpoint(name).shards.tensors.values()
     needed = sum(4 * torch.Size(one.shape).numel() for one in tensors)
-    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return torch.float32 if needed <= room else None
+    return torch.float32 if needed <= host_memory() // 2 else None
 
 
 def _small(name: str | None) -> SmallMemoryModel | None:
