@@ -6,9 +6,11 @@ import asyncio
 import json
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from memsvc_router.api import DocumentText, EncodedDocument
 from memsvc_storage import NewDocument
 
 from memsvc.engine import EncodingUnhealthy, EngineStopped, ModelNotReady
@@ -89,6 +91,34 @@ async def test_one_poisonous_document_fails_and_the_others_go_on(tmp_path: Path)
         assert "cannot be encoded" in failed.error
         assert await answer(engine, "b", "cargo5") == SHIPS[5].text
         assert engine.health().serving
+
+
+class Flickering(BagModel):
+    """A model that fails at some calls, by number, and is sound at all others."""
+
+    def __init__(self, *fails: int) -> None:
+        super().__init__()
+        self._fails, self.calls = fails, -1
+
+    def encode(self, documents: Sequence[DocumentText]) -> list[EncodedDocument]:
+        self.calls += 1
+        if self.calls in self._fails:
+            raise RuntimeError("the device is gone")
+        return super().encode(documents)
+
+
+@pytest.mark.parametrize("fails", [(0,), (0, 2, 3), (0, 1, 2), (0, 3, 4, 5)])
+@pytest.mark.parametrize("ships", [SHIPS[:1], SHIPS[:3]], ids=["one", "three"])
+async def test_a_model_that_comes_and_goes_fails_no_document(
+    tmp_path: Path, fails: tuple[int, ...], ships: list[NewDocument]
+) -> None:
+    async with running(tmp_path, Flickering(*fails)) as engine:
+        await engine.create_bank("b")
+        result = await engine.add_documents("b", ships)
+        operation = await engine.wait_operation(result.operation.operation_id, PATIENCE)
+        assert (operation.state, operation.failed) == ("DONE", 0)
+        for i, ship in enumerate(ships):
+            assert await answer(engine, "b", f"cargo{i}") == ship.text
 
 
 async def test_health_fails_with_encoding_and_recovers(tmp_path: Path) -> None:

@@ -90,24 +90,30 @@ class Encoder:
         """
         outcome = Encoding()
         try:
-            _sort(documents, await asyncio.wrap_future(future), outcome)
+            await self._encoded(documents, future, outcome)
             return outcome
         except EngineError:
             raise
-        except Exception as error:
+        except Exception:
             await self.probe()
-            if len(documents) == 1:
-                outcome.failed.append((documents[0], _reason(error)))
-                return outcome
         for document in documents:
             try:
-                alone = await asyncio.wrap_future(self.submit([document]))
-                _sort([document], alone, outcome)
+                await self._encoded([document], self.submit([document]), outcome)
             except EngineError:
                 raise
             except Exception as error:
+                await self.probe()  # to blame is what fails between two sentences that do not
                 outcome.failed.append((document, _reason(error)))
         return outcome
+
+    async def _encoded(
+        self,
+        documents: Sequence[Document],
+        future: Future[list[EncodedDocument]],
+        outcome: Encoding,
+    ) -> None:
+        blocks = await asyncio.wrap_future(future)
+        await asyncio.to_thread(_sort, documents, blocks, outcome)  # milliseconds of arithmetic
 
     async def probe(self) -> None:
         """Raises ModelSick unless the model encodes a plain sentence."""
