@@ -130,6 +130,12 @@ class ServerConfig(BaseSettings):
         description="Memory for the routing keys of open banks; unset: half of the machine's. The "
         "bank that was asked longest ago is closed first, and opened again when it is asked.",
     )
+    coarse_chunks: int = Field(
+        50_000,
+        ge=0,
+        description="Chunks from which on a bank may be routed over with a coarse pass first, "
+        "where that is measured to pay; 0: never.",
+    )
     pinned_banks: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Banks that stay open (separated by commas in the environment); they are "

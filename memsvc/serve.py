@@ -37,6 +37,7 @@ def engine_config(config: ServerConfig) -> EngineConfig:
         compact_dead_fraction=config.auto_compact_dead_fraction,
         near_bytes=None if config.near_memory_gib is None else int(config.near_memory_gib * 2**30),
         pinned_banks=config.pinned_banks,
+        coarse_chunks=config.coarse_chunks or None,
     )
 
 

@@ -133,7 +133,8 @@ class AskOptions:
     `max_hops`: rounds of routing; `max_documents`: texts read; `min_confidence`: below it the
     answer is "not in memory"; `max_read_tokens`: tokens of texts read; `max_seconds`: after it no
     further round begins, and the answer is given from what was read. Models that point at their
-    answers ignore `sampling`."""
+    answers ignore `sampling`. `exact`: the keys of every document are compared, also where the bank
+    would be routed over in two passes (`Bank.routing`)."""
 
     k: int | None = None
     max_hops: int | None = None
@@ -142,6 +143,7 @@ class AskOptions:
     max_read_tokens: int | None = None
     max_seconds: float | None = None
     sampling: Sampling = Sampling()
+    exact: bool = False
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ def options(asked: AskOptions) -> memory_pb2.AskOptions:
             max_read_tokens=asked.max_read_tokens,
             max_seconds=asked.max_seconds,
             sampling=_sampling(sampling, stop),
+            exact=asked.exact,
         )
     except (TypeError, ValueError) as error:  # no number, or one beyond the field's 32 or 64 bits
         raise InvalidArgument.of_field("options", str(error)) from None

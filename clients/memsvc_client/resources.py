@@ -64,11 +64,24 @@ class Reencoding:
 
 
 @dataclass(frozen=True)
+class Routing:
+    """How a bank is routed over. `coarse`: a coarse pass names the keys to compare; `recall`: share
+    of the 16 documents of a full comparison that it kept, measured with the last `questions`;
+    `speedup`: how many times as fast. None: not measured."""
+
+    coarse: bool
+    recall: float | None
+    questions: int
+    speedup: float | None
+
+
+@dataclass(frozen=True)
 class Bank:
     """A hard boundary of memory. Bytes of text are UTF-8; `kv_bytes` are compressed blocks.
 
     `serving_identity` made the blocks that serve (None: there are none), `loaded_identity` is the
-    server's model (None while it loads); `reencoding` is None when the two agree.
+    server's model (None while it loads); `reencoding` is None when the two agree, `routing` while
+    the bank is not open.
     """
 
     name: str
@@ -89,6 +102,7 @@ class Bank:
     serving_identity: Identity | None
     loaded_identity: Identity | None
     reencoding: Reencoding | None
+    routing: Routing | None = None
 
     @property
     def id(self) -> str:

@@ -23,6 +23,7 @@ from memsvc_client.resources import (
     OperationKind,
     OperationState,
     Reencoding,
+    Routing,
     Scalar,
     ServerInfo,
     ServerState,
@@ -129,6 +130,16 @@ def bank(message: bank_pb2.Bank) -> Bank:
             identity(message.loaded_identity) if message.HasField("loaded_identity") else None
         ),
         reencoding=reencoding(message.reencoding) if message.HasField("reencoding") else None,
+        routing=routing(message.routing) if message.HasField("routing") else None,
+    )
+
+
+def routing(message: bank_pb2.Routing) -> Routing:
+    return Routing(
+        coarse=message.coarse,
+        recall=message.recall if message.HasField("recall") else None,
+        questions=message.questions,
+        speedup=message.speedup if message.HasField("speedup") else None,
     )
 
 

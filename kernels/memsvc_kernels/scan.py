@@ -70,25 +70,28 @@ def route_codes(
     allowed: NDArray[np.bool_] | None,
     k: int,
     precedence: NDArray[np.integer] | None = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> Routed:
-    """As `routing.route` over what the codes stand for: a scan of all, then fp32 products of the 48
-    (or 2·k) best documents.
+    """As `routing.route` over what the codes stand for: a scan, then fp32 products of the 48 (or
+    2·k) best documents.
 
-    queries fp32 [M, L, R]; the rest and the result as there. Raises ValueError on a k below 1 or
-    shapes that do not agree.
+    queries fp32 [M, L, R]; rows: the chunks to scan, ascending (None: all); the rest and the result
+    as there. Raises ValueError on a k below 1 or shapes that do not agree.
     """
     _check(k, queries.shape[1:], codes, chunk_document)
-    near = np.empty((len(queries), len(codes)), np.float32)
+    owners = chunk_document if rows is None else chunk_document[rows]
+    near = np.empty((len(queries), len(owners)), np.float32)
     product = _products(queries.swapaxes(0, 1))
 
     def scan(tile: slice, found: Tensor, multiply: _Product) -> None:
         found.zero_()
+        wanted = tile if rows is None else rows[tile]
         for layer, own in enumerate(codes.codes):
-            scales = torch.from_numpy(codes.scales[tile, layer])
-            found.addcmul_(multiply(torch.from_numpy(own[tile]), layer), scales)
+            scales = torch.from_numpy(codes.scales[wanted, layer])
+            found.addcmul_(multiply(torch.from_numpy(own[wanted]), layer), scales)
 
     _tiles(near, product, scan)
-    found = rank_documents(near, chunk_document, allowed, _most(k), "max", precedence)[0]
+    found = rank_documents(near, owners, allowed, _most(k), "max", precedence)[0]
 
     def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
         flat = queries.reshape(len(queries), -1)

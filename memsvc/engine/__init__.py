@@ -15,6 +15,7 @@ from memsvc.engine.errors import (
     ModelNotReady,
     Overloaded,
 )
+from memsvc.engine.tier import Routing
 from memsvc.engine.types import (
     Context,
     DocumentFilter,
@@ -48,6 +49,7 @@ __all__ = [
     "Overloaded",
     "RecallWithTexts",
     "RetrieverFactory",
+    "Routing",
     "Serving",
     "ServingState",
     "ViewRows",

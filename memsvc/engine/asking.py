@@ -131,7 +131,7 @@ class AskVerbs(StoreVerbs):
 
         Raises what `recall` raises, and what `job` raises.
         """
-        _, view = await self._views(bank, None)
+        _, view = await self._views(bank, None, exact=True)
         return await self._in_thread(lambda: Question(view, "", AskOptions()).attempts(job))
 
     async def _answered(
@@ -157,12 +157,13 @@ class AskVerbs(StoreVerbs):
         retriever: RetrieverFactory | None,
     ) -> tuple[Side, Question]:
         """The question, and who answers it."""
-        side, view = await self._views(bank, filter)
+        asked = options or AskOptions()
+        side, view = await self._views(bank, filter, asked.exact)
         self._asked.add("questions")
-        return side, Question(view, text, options or AskOptions(), retriever)
+        return side, Question(view, text, asked, retriever)
 
     async def _views(
-        self, bank: str, filter: DocumentFilter | None
+        self, bank: str, filter: DocumentFilter | None, exact: bool
     ) -> tuple[Side, Callable[[], BankView]]:
         """Who answers the bank's questions, and what makes a view for each attempt."""
         if self._stopping:
@@ -174,7 +175,7 @@ class AskVerbs(StoreVerbs):
         side = self._fence.side(digest)
 
         def view() -> BankView:
-            made = BankView(self._banks, bank, filter)
+            made = BankView(self._banks, bank, filter, exact)
             # Looked at after the view was made: banks never come back to a former model.
             if self._banks.live(bank).digest != digest:
                 raise BankMoved("another model has just come to serve the bank")

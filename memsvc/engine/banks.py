@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from memsvc.engine.counters import Counters
 from memsvc.engine.live import LiveBank, LiveDocument
 from memsvc.engine.rest import restored, scale_name
+from memsvc.engine.tier import Tier
 
 _LOG = logging.getLogger("memsvc.engine")
 _LOAD_GROUP = 512  # documents read and taken in at a time: bounds what a load holds twice
@@ -54,13 +55,16 @@ class Banks:
         on_requeue: Callable[[], None],
         near_bytes: int | None = None,
         pinned: Sequence[str] = (),
+        tier: Callable[[], Tier] = lambda: Tier(None),
     ) -> None:
-        """near_bytes: of the open banks' routing keys (None: half of the machine's memory)."""
+        """near_bytes: of the open banks' routing keys (None: half of the machine's memory); tier:
+        makes what decides how a bank is routed over."""
         self._store = store
         self._counters = counters
         self._on_requeue = on_requeue
         self._near_bytes = host_memory() // 2 if near_bytes is None else near_bytes
         self._pinned = frozenset(pinned)
+        self._tier = tier
         self._entries: dict[str, _Entry] = {}
         self._clock = itertools.count(1)
         self._lock = threading.Lock()
@@ -74,7 +78,7 @@ class Banks:
     def live(self, name: str) -> LiveBank:
         """The live bank, loaded if need be. Raises BankNotFound."""
         with self._lock:
-            entry = self._entries.setdefault(name, _Entry(LiveBank(name)))
+            entry = self._entries.setdefault(name, _Entry(self._new(name)))
             entry.asked = next(self._clock)
         loads = not entry.loaded
         with entry.loading:
@@ -85,10 +89,21 @@ class Banks:
                     self.drop(name)
                     raise
                 if not entry.loaded:
-                    entry.live = LiveBank(name)
+                    entry.live = self._new(name)
         if loads:
             self._make_room(name)
         return entry.live
+
+    def tend(self) -> None:
+        """Let every open bank find out how it is best routed over."""
+        for name, entry in list(self._entries.items()):
+            shot = entry.live.snapshot() if entry.loaded else None
+            if shot is not None:
+                entry.live.tier.tend(shot.for_tier())
+                self._make_room(name)
+
+    def _new(self, name: str) -> LiveBank:
+        return LiveBank(name, self._tier())
 
     def _make_room(self, name: str) -> None:
         """Close banks that were asked longest ago, until the keys of the others fit; never `name`

@@ -22,6 +22,7 @@ from memsvc.engine.fence import Fence
 from memsvc.engine.pulse import Pulse
 from memsvc.engine.side import Side, Workshop
 from memsvc.engine.sweeper import Sweeper
+from memsvc.engine.tier import Tier
 from memsvc.engine.types import EngineConfig, Health, ModelState, Serving
 
 _LOG = logging.getLogger("memsvc.engine")
@@ -39,9 +40,8 @@ class Engine(AskVerbs):
         self._config = config
         self._counters = Counters()
         self._progress = Pulse()
-        banks = Banks(
-            store, self._counters, self._on_requeue, config.near_bytes, config.pinned_banks
-        )
+        near = (config.near_bytes, config.pinned_banks, lambda: Tier(config.coarse_chunks))
+        banks = Banks(store, self._counters, self._on_requeue, *near)
         io = ThreadPoolExecutor(config.io_threads, "memsvc-io")
         # Its own threads: a burst of calls must not hold up encoding, nor encoding the calls.
         self._lane_io = ThreadPoolExecutor(2, "memsvc-lane")

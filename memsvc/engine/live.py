@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from memsvc.engine.growing import Growing
 from memsvc.engine.keys import KeyTable
+from memsvc.engine.tier import Keys, Tier
 
 _NUMBERINGS = itertools.count()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -107,14 +108,20 @@ class Snapshot:
     keys: Codes  # [C, L, R]
     chunk_slot: NDArray[np.int64]  # [C]
 
+    def for_tier(self) -> Keys:
+        """What the bank's tier takes of it."""
+        order = self.columns.precedence.rows[: len(self.alive)]
+        return Keys(self.columns.numbering, self.keys, self.chunk_slot, self.allowed, order)
+
 
 class LiveBank:
     """Thread-safe. `changing` is for whoever reads the store and then brings the bank in line:
     held over both, it keeps a slow reader from undoing what a faster one has done since.
     `digest`: the identity of all blocks here, "" until it is known."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, tier: Tier | None = None) -> None:
         self.name = name
+        self.tier = tier or Tier(None)
         self.digest = ""
         self.changing = threading.Lock()
         self._lock = threading.Lock()  # held for moments only; never while waiting
@@ -129,7 +136,8 @@ class LiveBank:
     def near_bytes(self) -> int:
         """Memory that its routing keys take."""
         with self._lock:
-            return self._columns.keys.nbytes if self._columns is not None else 0
+            keys = self._columns.keys.nbytes if self._columns is not None else 0
+        return keys + self.tier.nbytes
 
     def row_ids(self) -> list[int]:
         with self._lock:

@@ -40,6 +40,7 @@ class EngineConfig:
     warm_banks: int = 64  # banks whose routing keys are loaded at start; others at first use
     near_bytes: int | None = None  # of keys of open banks; None: half of the machine's memory
     pinned_banks: tuple[str, ...] = ()  # stay open
+    coarse_chunks: int | None = 50_000  # from here on a coarse pass is tried; None: never
 
 
 @dataclass(frozen=True)

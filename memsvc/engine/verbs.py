@@ -36,6 +36,7 @@ from memsvc_storage import (
 
 from memsvc.engine.banks import Banks
 from memsvc.engine.errors import EngineStopped
+from memsvc.engine.tier import Routing
 
 T = TypeVar("T")
 
@@ -114,6 +115,15 @@ class StoreVerbs:
 
     async def stats(self, bank: str) -> BankStats:
         return await self._in_thread(lambda: self._store.stats(bank))
+
+    async def tend_routing(self) -> None:
+        """Let open banks find out how they are best routed over."""
+        await self._in_thread(self._banks.tend)
+
+    def routing(self, bank: str) -> Routing | None:
+        """How questions to the bank are routed; None while it is not open."""
+        live = self._banks.loaded(bank)
+        return live.tier.told if live is not None else None
 
     async def verify(self, bank: str) -> VerifyReport:
         """Read every block; corrupt and missing ones are queued to be encoded anew."""

@@ -22,11 +22,15 @@ from memsvc.engine.types import DocumentFilter, ViewRows
 class BankView:
     """One question's view of a bank. Used by one thread."""
 
-    def __init__(self, banks: Banks, bank: str, filter: DocumentFilter | None) -> None:
-        """Raises BankNotFound."""
+    def __init__(
+        self, banks: Banks, bank: str, filter: DocumentFilter | None, exact: bool = False
+    ) -> None:
+        """exact: every document's keys are compared. Raises BankNotFound."""
         self._banks = banks
         self._bank = bank
-        self._snapshot: Snapshot | None = banks.live(bank).snapshot(filter)
+        live = banks.live(bank)
+        self._tier = None if exact else live.tier
+        self._snapshot: Snapshot | None = live.snapshot(filter)
         allowed = self._snapshot.allowed if self._snapshot is not None else np.zeros(0, np.bool_)
         self._allowed: NDArray[np.bool_] = allowed
         self._named: dict[str, int] = {}
@@ -40,8 +44,14 @@ class BankView:
         if shot is None:
             return _nothing(len(queries), k)
         order = shot.columns.precedence.rows
-        found = route_codes(queries, shot.keys, shot.chunk_slot, self._allowed, k, order)
-        return self._counted(*found)
+        rest = (self._allowed, k, order, self._rows(shot, queries))
+        return self._counted(*route_codes(queries, shot.keys, shot.chunk_slot, *rest))
+
+    def _rows(self, shot: Snapshot, queries: NDArray[np.float32]) -> NDArray[np.int64] | None:
+        """The chunks to scan: those that a filter leaves, where it leaves few."""
+        if 2 * len(self) < len(self._allowed):
+            return np.flatnonzero(self._allowed[shot.chunk_slot])
+        return self._tier.rows(shot.for_tier(), queries) if self._tier is not None else None
 
     def route_layer(
         self, layer: int, queries: NDArray[np.float32], k: int, rule: RouteRule

@@ -14,7 +14,7 @@ from memsvc_router.api import Identity
 from memsvc_storage import identity_digest
 
 from memsvc.capacity import Estimate
-from memsvc.engine import Serving
+from memsvc.engine import Routing, Serving
 from memsvc.server.names import operation_name
 
 _FIELDS = frozenset(bank_pb2.Identity.DESCRIPTOR.fields_by_name)
@@ -43,6 +43,12 @@ def add_serving(message: bank_pb2.Bank, serving: Serving, loaded: Identity | Non
             )
         )
     return message
+
+
+def add_routing(message: bank_pb2.Bank, routing: Routing | None) -> None:
+    """Tell in a bank's message how it is routed over, if it is open."""
+    if routing is not None:
+        message.routing.CopyFrom(bank_pb2.Routing(**asdict(routing)))
 
 
 def estimated(model: Identity, found: Estimate) -> bank_pb2.EstimateBankResponse:

@@ -122,6 +122,7 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
         stats = await self._engine.stats(bank.name)
         message = convert.bank(bank, stats, self._services.identity_digest)
         serving = await self._engine.serving(bank)
+        bank_facts.add_routing(message, self._engine.routing(bank.name))
         return bank_facts.add_serving(message, serving, self._engine.identity)
 
     async def _documents(self, bank: str, row_ids: list[int]) -> list[str]:

@@ -201,7 +201,10 @@ def options(message: memory_pb2.AskOptions, remaining: float | None) -> AskOptio
     if message.HasField("max_seconds"):
         seconds.append(above_zero("options.max_seconds", message.max_seconds))
     return AskOptions(
-        **given, max_seconds=min(seconds, default=None), sampling=sampling(message.sampling)
+        **given,
+        max_seconds=min(seconds, default=None),
+        sampling=sampling(message.sampling),
+        exact=message.exact,
     )
 
 

@@ -30,7 +30,8 @@ class AskOptions:
     `max_seconds`: after it no further round begins and the answer is given from what was read;
     `min_confidence`: below it the answer is "not in memory".
 
-    A `k` of None is the model's own. Models that point at answers ignore `sampling`.
+    A `k` of None is the model's own. Models that point at answers ignore `sampling`. With
+    `exact`, a bank compares the keys of every document, however large it is.
     """
 
     k: int | None = None
@@ -40,6 +41,7 @@ class AskOptions:
     max_read_tokens: int | None = None
     max_seconds: float | None = None
     sampling: Sampling = Sampling()
+    exact: bool = False
 
 
 @dataclass(frozen=True)

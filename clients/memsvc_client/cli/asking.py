@@ -43,6 +43,14 @@ SecondsOption = Annotated[
         rich_help_panel=_BUDGETS,
     ),
 ]
+ExactOption = Annotated[
+    bool,
+    typer.Option(
+        "--exact",
+        help="Compare the keys of every document, however large the bank.",
+        rich_help_panel=_BUDGETS,
+    ),
+]
 MaxTokensOption = Annotated[
     int | None,
     typer.Option("--max-tokens", min=1, help="Tokens of the answer.", rich_help_panel=_WRITING),

@@ -37,6 +37,7 @@ def recall(
     max_documents: asking.DocumentsOption = None,
     max_read_tokens: asking.ReadTokensOption = None,
     max_seconds: asking.SecondsOption = None,
+    exact: asking.ExactOption = False,
     max_tokens: asking.MaxTokensOption = None,
     temperature: asking.TemperatureOption = None,
     top_p: asking.TopPOption = None,
@@ -51,7 +52,8 @@ def recall(
     """Find the documents that a question needs, best first."""
     with session(context, server, as_json) as run:
         sampling = Sampling(max_tokens, temperature, top_p, top_k, seed, stop or ())
-        options = AskOptions(k, hops, max_documents, None, max_read_tokens, max_seconds, sampling)
+        budgets = (k, hops, max_documents, None, max_read_tokens, max_seconds)
+        options = AskOptions(*budgets, sampling, exact)
         found = run.client.recall(bank, question, options=options, filter=filter)
 
         def show(out: Console) -> None:
@@ -80,6 +82,7 @@ def ask(
     min_confidence: asking.ConfidenceOption = None,
     max_read_tokens: asking.ReadTokensOption = None,
     max_seconds: asking.SecondsOption = None,
+    exact: asking.ExactOption = False,
     max_tokens: asking.MaxTokensOption = None,
     temperature: asking.TemperatureOption = None,
     top_p: asking.TopPOption = None,
@@ -94,9 +97,8 @@ def ask(
     """Answer a question from memory: hops as they happen, the answer, and its sources."""
     with session(context, server, as_json) as run:
         sampling = Sampling(max_tokens, temperature, top_p, top_k, seed, stop or ())
-        options = AskOptions(
-            k, hops, max_documents, min_confidence, max_read_tokens, max_seconds, sampling
-        )
+        budgets = (k, hops, max_documents, min_confidence, max_read_tokens, max_seconds)
+        options = AskOptions(*budgets, sampling, exact)
         if run.output.as_json:
             answer = run.client.ask_answer(bank, question, options=options, filter=filter)
             run.output.result(answer, lambda _: None)
@@ -143,13 +145,14 @@ def context_block(
     ] = 1024,
     k: asking.KOption = None,
     hops: asking.HopsOption = None,
+    exact: asking.ExactOption = False,
     filter: FilterOption = "",
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print text for any language model's prompt; its sources go to stderr."""
     with session(context, server, as_json) as run:
-        options = AskOptions(k, hops)
+        options = AskOptions(k, hops, exact=exact)
         built = run.client.build_context(bank, query, max_tokens, options=options, filter=filter)
         # Piped into a prompt, the text must be what the server sent: no wrapping.
         run.output.result(built, lambda out: out.print(clean(built.text), soft_wrap=True))

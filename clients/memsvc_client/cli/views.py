@@ -92,6 +92,7 @@ def bank(one: Bank) -> Table:
             ("quota", "none" if one.quota_bytes is None else size(one.quota_bytes)),
             *((f"metadata.{key}", value) for key, value in sorted(one.metadata.items())),
             ("serving", _serving(one)),
+            *_routing(one),
             *_identities(one),
             ("etag", one.etag),
             ("created", moment(one.create_time)),
@@ -112,6 +113,17 @@ def _serving(one: Bank) -> str:
     run = one.reencoding
     failed = f", {run.failed:,} failed" if run.failed else ""
     return f"{how}: {run.done:,} of {run.total:,} documents{failed} ({run.operation})"
+
+
+def _routing(one: Bank) -> list[tuple[str, object]]:
+    """Whether a coarse pass goes first, and what was measured of it."""
+    how = one.routing
+    if how is None or how.recall is None:
+        return []
+    kept = f"keeps {how.recall:.2%} of {how.questions} questions' documents"
+    gain = "" if how.speedup is None else f", {how.speedup:.1f} times as fast"
+    taken = "coarse pass first" if how.coarse else "all keys (a coarse pass does not pay)"
+    return [("routing", f"{taken}: {kept}{gain}")]
 
 
 def _identities(one: Bank) -> list[tuple[str, object]]:

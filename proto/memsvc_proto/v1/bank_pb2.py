@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amemsvc_proto/v1/bank.proto\x12\tmemsvc.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x01\n\x08Identity\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0eweights_digest\x18\x02 \x01(\t\x12\x18\n\x10tokenizer_digest\x18\x03 \x01(\t\x12\x10\n\x08template\x18\x04 \x01(\t\x12\x11\n\tpool_size\x18\x05 \x01(\x05\x12\r\n\x05\x64type\x18\x06 \x01(\t\x12\x15\n\rrouter_layers\x18\x07 \x03(\x05\x12\x14\n\x0c\x62lock_format\x18\x08 \x01(\x05\x12\x0e\n\x06\x64igest\x18\t \x01(\t\"L\n\nReencoding\x12\x11\n\toperation\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0c\n\x04\x64one\x18\x03 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x03\"\xbe\x05\n\x04\x42\x61nk\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\x0bquota_bytes\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\x0e\x64ocument_count\x18\x05 \x01(\x03\x12\x15\n\rpending_count\x18\x06 \x01(\x03\x12\x13\n\x0bready_count\x18\x07 \x01(\x03\x12\x14\n\x0c\x66\x61iled_count\x18\x08 \x01(\x03\x12\x12\n\ntext_bytes\x18\t \x01(\x03\x12\x10\n\x08kv_bytes\x18\n \x01(\x03\x12\x17\n\x0fidentity_digest\x18\x0b \x01(\t\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\rserving_state\x18\x0f \x01(\x0e\x32\x1c.memsvc.v1.Bank.ServingState\x12-\n\x10serving_identity\x18\x10 \x01(\x0b\x32\x13.memsvc.v1.Identity\x12,\n\x0floaded_identity\x18\x11 \x01(\x0b\x32\x13.memsvc.v1.Identity\x12)\n\nreencoding\x18\x12 \x01(\x0b\x32\x15.memsvc.v1.Reencoding\"w\n\x0cServingState\x12\x1d\n\x19SERVING_STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07SERVING\x10\x01\x12\x1f\n\x1bREENCODING_SERVING_PREVIOUS\x10\x02\x12\x1a\n\x16REENCODING_UNAVAILABLE\x10\x03\x42\x0e\n\x0c_quota_bytes\"n\n\x11\x43reateBankRequest\x12\x0f\n\x07\x62\x61nk_id\x18\x01 \x01(\t\x12\x1d\n\x04\x62\x61nk\x18\x02 \x01(\x0b\x32\x0f.memsvc.v1.Bank\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\x1e\n\x0eGetBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x10ListBanksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x11ListBanksResponse\x12\x1e\n\x05\x62\x61nks\x18\x01 \x03(\x0b\x32\x0f.memsvc.v1.Bank\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"z\n\x11UpdateBankRequest\x12\x1d\n\x04\x62\x61nk\x18\x01 \x01(\x0b\x32\x0f.memsvc.v1.Bank\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"F\n\x11\x44\x65leteBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"!\n\x11VerifyBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"w\n\x12VerifyBankResponse\x12\x16\n\x0e\x64ocument_count\x18\x01 \x01(\x03\x12\x13\n\x0b\x62lock_count\x18\x02 \x01(\x03\x12\x19\n\x11\x63orrupt_documents\x18\x03 \x03(\t\x12\x19\n\x11missing_documents\x18\x04 \x03(\t\"=\n\x12\x43ompactBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11min_dead_fraction\x18\x02 \x01(\x01\"\x89\x01\n\x13\x43ompactBankResponse\x12\x14\n\x0c\x62ytes_before\x18\x01 \x01(\x03\x12\x13\n\x0b\x62ytes_after\x18\x02 \x01(\x03\x12\x17\n\x0fsegments_before\x18\x03 \x01(\x03\x12\x16\n\x0esegments_after\x18\x04 \x01(\x03\x12\x16\n\x0e\x64ocument_count\x18\x05 \x01(\x03\"y\n\x13\x45stimateBankRequest\x12\x0e\n\x06tokens\x18\x01 \x01(\x03\x12\x1b\n\x0e\x64ocument_count\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04like\x18\x03 \x01(\t\x12\x0e\n\x01k\x18\x04 \x01(\x05H\x01\x88\x01\x01\x42\x11\n\x0f_document_countB\x04\n\x02_k\"\xdf\x01\n\x14\x45stimateBankResponse\x12%\n\x08identity\x18\x01 \x01(\x0b\x32\x13.memsvc.v1.Identity\x12\x16\n\x0e\x64ocument_count\x18\x02 \x01(\x03\x12\x13\n\x0b\x63hunk_count\x18\x03 \x01(\x03\x12\x12\n\nnear_bytes\x18\x04 \x01(\x03\x12\x11\n\tfar_bytes\x18\x05 \x01(\x03\x12\x11\n\thop_bytes\x18\x06 \x01(\x03\x12\t\n\x01k\x18\x07 \x01(\x05\x12\x1b\n\x0e\x65ncode_seconds\x18\x08 \x01(\x01H\x00\x88\x01\x01\x42\x11\n\x0f_encode_seconds2\xb4\x04\n\x0b\x42\x61nkService\x12;\n\nCreateBank\x12\x1c.memsvc.v1.CreateBankRequest\x1a\x0f.memsvc.v1.Bank\x12\x35\n\x07GetBank\x12\x19.memsvc.v1.GetBankRequest\x1a\x0f.memsvc.v1.Bank\x12\x46\n\tListBanks\x12\x1b.memsvc.v1.ListBanksRequest\x1a\x1c.memsvc.v1.ListBanksResponse\x12;\n\nUpdateBank\x12\x1c.memsvc.v1.UpdateBankRequest\x1a\x0f.memsvc.v1.Bank\x12\x42\n\nDeleteBank\x12\x1c.memsvc.v1.DeleteBankRequest\x1a\x16.google.protobuf.Empty\x12I\n\nVerifyBank\x12\x1c.memsvc.v1.VerifyBankRequest\x1a\x1d.memsvc.v1.VerifyBankResponse\x12L\n\x0b\x43ompactBank\x12\x1d.memsvc.v1.CompactBankRequest\x1a\x1e.memsvc.v1.CompactBankResponse\x12O\n\x0c\x45stimateBank\x12\x1e.memsvc.v1.EstimateBankRequest\x1a\x1f.memsvc.v1.EstimateBankResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amemsvc_proto/v1/bank.proto\x12\tmemsvc.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x01\n\x08Identity\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0eweights_digest\x18\x02 \x01(\t\x12\x18\n\x10tokenizer_digest\x18\x03 \x01(\t\x12\x10\n\x08template\x18\x04 \x01(\t\x12\x11\n\tpool_size\x18\x05 \x01(\x05\x12\r\n\x05\x64type\x18\x06 \x01(\t\x12\x15\n\rrouter_layers\x18\x07 \x03(\x05\x12\x14\n\x0c\x62lock_format\x18\x08 \x01(\x05\x12\x0e\n\x06\x64igest\x18\t \x01(\t\"L\n\nReencoding\x12\x11\n\toperation\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0c\n\x04\x64one\x18\x03 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x03\"n\n\x07Routing\x12\x0e\n\x06\x63oarse\x18\x01 \x01(\x08\x12\x13\n\x06recall\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tquestions\x18\x03 \x01(\x05\x12\x14\n\x07speedup\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\t\n\x07_recallB\n\n\x08_speedup\"\xe3\x05\n\x04\x42\x61nk\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\x0bquota_bytes\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\x0e\x64ocument_count\x18\x05 \x01(\x03\x12\x15\n\rpending_count\x18\x06 \x01(\x03\x12\x13\n\x0bready_count\x18\x07 \x01(\x03\x12\x14\n\x0c\x66\x61iled_count\x18\x08 \x01(\x03\x12\x12\n\ntext_bytes\x18\t \x01(\x03\x12\x10\n\x08kv_bytes\x18\n \x01(\x03\x12\x17\n\x0fidentity_digest\x18\x0b \x01(\t\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\rserving_state\x18\x0f \x01(\x0e\x32\x1c.memsvc.v1.Bank.ServingState\x12-\n\x10serving_identity\x18\x10 \x01(\x0b\x32\x13.memsvc.v1.Identity\x12,\n\x0floaded_identity\x18\x11 \x01(\x0b\x32\x13.memsvc.v1.Identity\x12)\n\nreencoding\x18\x12 \x01(\x0b\x32\x15.memsvc.v1.Reencoding\x12#\n\x07routing\x18\x13 \x01(\x0b\x32\x12.memsvc.v1.Routing\"w\n\x0cServingState\x12\x1d\n\x19SERVING_STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07SERVING\x10\x01\x12\x1f\n\x1bREENCODING_SERVING_PREVIOUS\x10\x02\x12\x1a\n\x16REENCODING_UNAVAILABLE\x10\x03\x42\x0e\n\x0c_quota_bytes\"n\n\x11\x43reateBankRequest\x12\x0f\n\x07\x62\x61nk_id\x18\x01 \x01(\t\x12\x1d\n\x04\x62\x61nk\x18\x02 \x01(\x0b\x32\x0f.memsvc.v1.Bank\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\x1e\n\x0eGetBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x10ListBanksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x11ListBanksResponse\x12\x1e\n\x05\x62\x61nks\x18\x01 \x03(\x0b\x32\x0f.memsvc.v1.Bank\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"z\n\x11UpdateBankRequest\x12\x1d\n\x04\x62\x61nk\x18\x01 \x01(\x0b\x32\x0f.memsvc.v1.Bank\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"F\n\x11\x44\x65leteBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"!\n\x11VerifyBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"w\n\x12VerifyBankResponse\x12\x16\n\x0e\x64ocument_count\x18\x01 \x01(\x03\x12\x13\n\x0b\x62lock_count\x18\x02 \x01(\x03\x12\x19\n\x11\x63orrupt_documents\x18\x03 \x03(\t\x12\x19\n\x11missing_documents\x18\x04 \x03(\t\"=\n\x12\x43ompactBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11min_dead_fraction\x18\x02 \x01(\x01\"\x89\x01\n\x13\x43ompactBankResponse\x12\x14\n\x0c\x62ytes_before\x18\x01 \x01(\x03\x12\x13\n\x0b\x62ytes_after\x18\x02 \x01(\x03\x12\x17\n\x0fsegments_before\x18\x03 \x01(\x03\x12\x16\n\x0esegments_after\x18\x04 \x01(\x03\x12\x16\n\x0e\x64ocument_count\x18\x05 \x01(\x03\"y\n\x13\x45stimateBankRequest\x12\x0e\n\x06tokens\x18\x01 \x01(\x03\x12\x1b\n\x0e\x64ocument_count\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04like\x18\x03 \x01(\t\x12\x0e\n\x01k\x18\x04 \x01(\x05H\x01\x88\x01\x01\x42\x11\n\x0f_document_countB\x04\n\x02_k\"\xdf\x01\n\x14\x45stimateBankResponse\x12%\n\x08identity\x18\x01 \x01(\x0b\x32\x13.memsvc.v1.Identity\x12\x16\n\x0e\x64ocument_count\x18\x02 \x01(\x03\x12\x13\n\x0b\x63hunk_count\x18\x03 \x01(\x03\x12\x12\n\nnear_bytes\x18\x04 \x01(\x03\x12\x11\n\tfar_bytes\x18\x05 \x01(\x03\x12\x11\n\thop_bytes\x18\x06 \x01(\x03\x12\t\n\x01k\x18\x07 \x01(\x05\x12\x1b\n\x0e\x65ncode_seconds\x18\x08 \x01(\x01H\x00\x88\x01\x01\x42\x11\n\x0f_encode_seconds2\xb4\x04\n\x0b\x42\x61nkService\x12;\n\nCreateBank\x12\x1c.memsvc.v1.CreateBankRequest\x1a\x0f.memsvc.v1.Bank\x12\x35\n\x07GetBank\x12\x19.memsvc.v1.GetBankRequest\x1a\x0f.memsvc.v1.Bank\x12\x46\n\tListBanks\x12\x1b.memsvc.v1.ListBanksRequest\x1a\x1c.memsvc.v1.ListBanksResponse\x12;\n\nUpdateBank\x12\x1c.memsvc.v1.UpdateBankRequest\x1a\x0f.memsvc.v1.Bank\x12\x42\n\nDeleteBank\x12\x1c.memsvc.v1.DeleteBankRequest\x1a\x16.google.protobuf.Empty\x12I\n\nVerifyBank\x12\x1c.memsvc.v1.VerifyBankRequest\x1a\x1d.memsvc.v1.VerifyBankResponse\x12L\n\x0b\x43ompactBank\x12\x1d.memsvc.v1.CompactBankRequest\x1a\x1e.memsvc.v1.CompactBankResponse\x12O\n\x0c\x45stimateBank\x12\x1e.memsvc.v1.EstimateBankRequest\x1a\x1f.memsvc.v1.EstimateBankResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,34 +39,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IDENTITY']._serialized_end=356
   _globals['_REENCODING']._serialized_start=358
   _globals['_REENCODING']._serialized_end=434
-  _globals['_BANK']._serialized_start=437
-  _globals['_BANK']._serialized_end=1139
-  _globals['_BANK_SERVINGSTATE']._serialized_start=1004
-  _globals['_BANK_SERVINGSTATE']._serialized_end=1123
-  _globals['_CREATEBANKREQUEST']._serialized_start=1141
-  _globals['_CREATEBANKREQUEST']._serialized_end=1251
-  _globals['_GETBANKREQUEST']._serialized_start=1253
-  _globals['_GETBANKREQUEST']._serialized_end=1283
-  _globals['_LISTBANKSREQUEST']._serialized_start=1285
-  _globals['_LISTBANKSREQUEST']._serialized_end=1342
-  _globals['_LISTBANKSRESPONSE']._serialized_start=1344
-  _globals['_LISTBANKSRESPONSE']._serialized_end=1420
-  _globals['_UPDATEBANKREQUEST']._serialized_start=1422
-  _globals['_UPDATEBANKREQUEST']._serialized_end=1544
-  _globals['_DELETEBANKREQUEST']._serialized_start=1546
-  _globals['_DELETEBANKREQUEST']._serialized_end=1616
-  _globals['_VERIFYBANKREQUEST']._serialized_start=1618
-  _globals['_VERIFYBANKREQUEST']._serialized_end=1651
-  _globals['_VERIFYBANKRESPONSE']._serialized_start=1653
-  _globals['_VERIFYBANKRESPONSE']._serialized_end=1772
-  _globals['_COMPACTBANKREQUEST']._serialized_start=1774
-  _globals['_COMPACTBANKREQUEST']._serialized_end=1835
-  _globals['_COMPACTBANKRESPONSE']._serialized_start=1838
-  _globals['_COMPACTBANKRESPONSE']._serialized_end=1975
-  _globals['_ESTIMATEBANKREQUEST']._serialized_start=1977
-  _globals['_ESTIMATEBANKREQUEST']._serialized_end=2098
-  _globals['_ESTIMATEBANKRESPONSE']._serialized_start=2101
-  _globals['_ESTIMATEBANKRESPONSE']._serialized_end=2324
-  _globals['_BANKSERVICE']._serialized_start=2327
-  _globals['_BANKSERVICE']._serialized_end=2891
+  _globals['_ROUTING']._serialized_start=436
+  _globals['_ROUTING']._serialized_end=546
+  _globals['_BANK']._serialized_start=549
+  _globals['_BANK']._serialized_end=1288
+  _globals['_BANK_SERVINGSTATE']._serialized_start=1153
+  _globals['_BANK_SERVINGSTATE']._serialized_end=1272
+  _globals['_CREATEBANKREQUEST']._serialized_start=1290
+  _globals['_CREATEBANKREQUEST']._serialized_end=1400
+  _globals['_GETBANKREQUEST']._serialized_start=1402
+  _globals['_GETBANKREQUEST']._serialized_end=1432
+  _globals['_LISTBANKSREQUEST']._serialized_start=1434
+  _globals['_LISTBANKSREQUEST']._serialized_end=1491
+  _globals['_LISTBANKSRESPONSE']._serialized_start=1493
+  _globals['_LISTBANKSRESPONSE']._serialized_end=1569
+  _globals['_UPDATEBANKREQUEST']._serialized_start=1571
+  _globals['_UPDATEBANKREQUEST']._serialized_end=1693
+  _globals['_DELETEBANKREQUEST']._serialized_start=1695
+  _globals['_DELETEBANKREQUEST']._serialized_end=1765
+  _globals['_VERIFYBANKREQUEST']._serialized_start=1767
+  _globals['_VERIFYBANKREQUEST']._serialized_end=1800
+  _globals['_VERIFYBANKRESPONSE']._serialized_start=1802
+  _globals['_VERIFYBANKRESPONSE']._serialized_end=1921
+  _globals['_COMPACTBANKREQUEST']._serialized_start=1923
+  _globals['_COMPACTBANKREQUEST']._serialized_end=1984
+  _globals['_COMPACTBANKRESPONSE']._serialized_start=1987
+  _globals['_COMPACTBANKRESPONSE']._serialized_end=2124
+  _globals['_ESTIMATEBANKREQUEST']._serialized_start=2126
+  _globals['_ESTIMATEBANKREQUEST']._serialized_end=2247
+  _globals['_ESTIMATEBANKRESPONSE']._serialized_start=2250
+  _globals['_ESTIMATEBANKRESPONSE']._serialized_end=2473
+  _globals['_BANKSERVICE']._serialized_start=2476
+  _globals['_BANKSERVICE']._serialized_end=3040
 # @@protoc_insertion_point(module_scope)

@@ -44,8 +44,20 @@ class Reencoding(_message.Message):
     failed: int
     def __init__(self, operation: _Optional[str] = ..., total: _Optional[int] = ..., done: _Optional[int] = ..., failed: _Optional[int] = ...) -> None: ...
 
+class Routing(_message.Message):
+    __slots__ = ("coarse", "recall", "questions", "speedup")
+    COARSE_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    SPEEDUP_FIELD_NUMBER: _ClassVar[int]
+    coarse: bool
+    recall: float
+    questions: int
+    speedup: float
+    def __init__(self, coarse: bool = ..., recall: _Optional[float] = ..., questions: _Optional[int] = ..., speedup: _Optional[float] = ...) -> None: ...
+
 class Bank(_message.Message):
-    __slots__ = ("name", "display_name", "metadata", "quota_bytes", "document_count", "pending_count", "ready_count", "failed_count", "text_bytes", "kv_bytes", "identity_digest", "etag", "create_time", "update_time", "serving_state", "serving_identity", "loaded_identity", "reencoding")
+    __slots__ = ("name", "display_name", "metadata", "quota_bytes", "document_count", "pending_count", "ready_count", "failed_count", "text_bytes", "kv_bytes", "identity_digest", "etag", "create_time", "update_time", "serving_state", "serving_identity", "loaded_identity", "reencoding", "routing")
     class ServingState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         SERVING_STATE_UNSPECIFIED: _ClassVar[Bank.ServingState]
@@ -74,6 +86,7 @@ class Bank(_message.Message):
     SERVING_IDENTITY_FIELD_NUMBER: _ClassVar[int]
     LOADED_IDENTITY_FIELD_NUMBER: _ClassVar[int]
     REENCODING_FIELD_NUMBER: _ClassVar[int]
+    ROUTING_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     metadata: _struct_pb2.Struct
@@ -92,7 +105,8 @@ class Bank(_message.Message):
     serving_identity: Identity
     loaded_identity: Identity
     reencoding: Reencoding
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., quota_bytes: _Optional[int] = ..., document_count: _Optional[int] = ..., pending_count: _Optional[int] = ..., ready_count: _Optional[int] = ..., failed_count: _Optional[int] = ..., text_bytes: _Optional[int] = ..., kv_bytes: _Optional[int] = ..., identity_digest: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., serving_state: _Optional[_Union[Bank.ServingState, str]] = ..., serving_identity: _Optional[_Union[Identity, _Mapping]] = ..., loaded_identity: _Optional[_Union[Identity, _Mapping]] = ..., reencoding: _Optional[_Union[Reencoding, _Mapping]] = ...) -> None: ...
+    routing: Routing
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., quota_bytes: _Optional[int] = ..., document_count: _Optional[int] = ..., pending_count: _Optional[int] = ..., ready_count: _Optional[int] = ..., failed_count: _Optional[int] = ..., text_bytes: _Optional[int] = ..., kv_bytes: _Optional[int] = ..., identity_digest: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., serving_state: _Optional[_Union[Bank.ServingState, str]] = ..., serving_identity: _Optional[_Union[Identity, _Mapping]] = ..., loaded_identity: _Optional[_Union[Identity, _Mapping]] = ..., reencoding: _Optional[_Union[Reencoding, _Mapping]] = ..., routing: _Optional[_Union[Routing, _Mapping]] = ...) -> None: ...
 
 class CreateBankRequest(_message.Message):
     __slots__ = ("bank_id", "bank", "request_id", "validate_only")

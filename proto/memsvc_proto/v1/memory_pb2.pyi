@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AskOptions(_message.Message):
-    __slots__ = ("k", "max_hops", "max_documents", "min_confidence", "max_read_tokens", "max_seconds", "sampling")
+    __slots__ = ("k", "max_hops", "max_documents", "min_confidence", "max_read_tokens", "max_seconds", "sampling", "exact")
     K_FIELD_NUMBER: _ClassVar[int]
     MAX_HOPS_FIELD_NUMBER: _ClassVar[int]
     MAX_DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -15,6 +15,7 @@ class AskOptions(_message.Message):
     MAX_READ_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MAX_SECONDS_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
     k: int
     max_hops: int
     max_documents: int
@@ -22,7 +23,8 @@ class AskOptions(_message.Message):
     max_read_tokens: int
     max_seconds: float
     sampling: Sampling
-    def __init__(self, k: _Optional[int] = ..., max_hops: _Optional[int] = ..., max_documents: _Optional[int] = ..., min_confidence: _Optional[float] = ..., max_read_tokens: _Optional[int] = ..., max_seconds: _Optional[float] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ...) -> None: ...
+    exact: bool
+    def __init__(self, k: _Optional[int] = ..., max_hops: _Optional[int] = ..., max_documents: _Optional[int] = ..., min_confidence: _Optional[float] = ..., max_read_tokens: _Optional[int] = ..., max_seconds: _Optional[float] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., exact: bool = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("max_tokens", "temperature", "top_p", "top_k", "seed", "stop")

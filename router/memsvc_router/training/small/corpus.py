@@ -95,23 +95,45 @@ def build_corpus(
 
 
 def _kept(network: MemoryNetwork, parts: Sequence[Piece], folder: Path) -> Tensor:
-    """Pooled states fp16 [C, E], from the folder if they are there."""
-    digest = hashlib.sha256(str(network.config.pool_size).encode())
+    """Pooled states fp16 [C, E]: from the folder, so far as this encoder left them there."""
+    encoder = hashlib.sha256(str(network.config.pool_size).encode())
     for weight in network.encoder.state_dict().values():
-        digest.update(str(float(weight.double().sum())).encode())
-    for piece in parts:
-        digest.update(torch.tensor(piece.ids, dtype=torch.int32).numpy().tobytes())
-    path = folder / f"states-{digest.hexdigest()[:16]}.safetensors"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".tmp")
-        save_file({"pooled": _pool(network, parts)}, part)
-        part.replace(path)
-    return load_file(path)["pooled"]
+        encoder.update(str(float(weight.double().sum())).encode())
+    path = folder / f"states-{encoder.hexdigest()[:16]}.safetensors"
+    kept = load_file(path) if path.exists() else {}
+    known = {key: at for at, key in enumerate(kept["parts"].tolist())} if kept else {}
+    keys = [_key(part) for part in parts]
+    new = {key: part for key, part in zip(keys, parts, strict=True) if key not in known}
+    states = list(kept["pooled"].split(kept["counts"].tolist())) if kept else []
+    if new:
+        states += _pool(network, list(new.values()))
+        known |= {key: at for at, key in enumerate(new, len(known))}
+        _keep(path, list(known), states)
+    return torch.cat([states[known[key]] for key in keys])
+
+
+def _key(part: Piece) -> int:
+    """63 bits that stand for a part's tokens."""
+    ids = torch.tensor(part.ids, dtype=torch.int32).numpy().tobytes()
+    return int.from_bytes(hashlib.blake2b(ids, digest_size=8).digest()) >> 1
+
+
+def _keep(path: Path, keys: Sequence[int], states: Sequence[Tensor]) -> None:
+    """parts int64 [P] with their counts of chunks, and pooled [C, E] of one after the other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = {
+        "parts": torch.tensor(keys),
+        "counts": torch.tensor([len(own) for own in states]),
+        "pooled": torch.cat(list(states)),
+    }
+    part = path.with_suffix(".tmp")
+    save_file(found, part)
+    part.replace(path)
 
 
 @torch.inference_mode()
-def _pool(network: MemoryNetwork, parts: Sequence[Piece]) -> Tensor:
+def _pool(network: MemoryNetwork, parts: Sequence[Piece]) -> list[Tensor]:
+    """Of each part, fp16 [chunks, E]."""
     found: list[Tensor] = [torch.empty(0)] * len(parts)
     for some in by_length([len(p.ids) for p in parts], _BATCH_TOKENS):
         batch = pad([parts[i].ids for i in some])
@@ -121,7 +143,7 @@ def _pool(network: MemoryNetwork, parts: Sequence[Piece]) -> Tensor:
         pooled = pool_states(states, batch.mask, chunk_of_token, sum(counts))
         for i, own in zip(some, pooled.to(torch.float16).split(counts), strict=True):
             found[i] = own
-    return torch.cat(found)
+    return found
 
 
 @torch.inference_mode()
