@@ -6,6 +6,8 @@ JSON on stdout, a table on stderr. The bare forward is the model's `network.bloc
 tokenizer, copies or storage, measured in this process over an even sample of the same documents
 before the server starts and after it has ended (the mean of both: machines drift). The server's
 rate counts from the first call to the last document READY, text commits and files included.
+Recall is one round of routing, through the SDK; beside it, in turns, stands what a RAG path needs
+at least: its embedding of the question and FAISS flat over as many vectors, both in this process.
 """
 
 from __future__ import annotations
@@ -17,13 +19,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import faiss
+import numpy as np
 import torch
 from memsvc_client import AskOptions, MemoryClient, MemsvcError, NewDocument
 from memsvc_router import SmallMemoryModel, load_default_model
 from memsvc_router.api import DocumentText
+from memsvc_router.minilm import Embedder
 from rich.console import Console
 
 from benchmarks.server_process import ServerProcess, wait_serving
@@ -85,7 +91,7 @@ def measure(documents: Sequence[NewDocument], questions: Sequence[str]) -> dict[
         with ServerProcess(data, log) as server, MemoryClient(server.listening()) as client:
             wait_serving(client)
             encoding = ingest(client, documents)
-            recall = recalls(client, questions)
+            recall = recalls(client, questions, len(documents))
             memory = server.peak_rss()
             server.stop()
         say("restart")
@@ -158,23 +164,41 @@ def ingest(client: MemoryClient, documents: Sequence[NewDocument]) -> dict[str, 
     }
 
 
-def recalls(client: MemoryClient, questions: Sequence[str]) -> dict[str, Any]:
-    """Latency of recall as the SDK sees it, and the share that was not the model's forward."""
+def recalls(client: MemoryClient, questions: Sequence[str], documents: int) -> dict[str, Any]:
+    """Latency of recall as the SDK sees it, the share that was not the model's forward, and the
+    latency of a RAG path over as many `documents`."""
     options = AskOptions(k=16, max_hops=1)
+    rag = _rag(documents)
     for question in questions[:_WARM_UP]:
         client.recall(_BANK, question, options=options)
+        rag(question)
     wall: list[float] = []
+    theirs: list[float] = []
     forward = 0.0
     for question in questions:
         began = time.perf_counter()
         usage = client.recall(_BANK, question, options=options).usage
-        wall.append((time.perf_counter() - began) * 1e3)
+        answered = time.perf_counter()
+        rag(question)
+        wall.append((answered - began) * 1e3)
+        theirs.append((time.perf_counter() - answered) * 1e3)
         forward += usage.forward_ms
     return {
         "n": len(questions),
         **{f"{name}_ms": value for name, value in percentiles(wall).items()},
+        **{f"rag_{name}_ms": value for name, value in percentiles(theirs).items()},
+        "against_rag": round(median(wall) / median(theirs), 3),
         "share_outside_forward": round(1 - forward / sum(wall), 4),
     }
+
+
+def _rag(documents: int) -> Callable[[str], object]:
+    """Embed a question and look for it among vectors; what they are does not matter to FAISS."""
+    embedder = Embedder()
+    vectors = np.random.default_rng(0).standard_normal((documents, 384)).astype(np.float32)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    return lambda question: index.search(embedder.embed([question]), 16)
 
 
 def restart_seconds(data: Path, log: Path, question: str) -> float:

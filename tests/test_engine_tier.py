@@ -78,7 +78,8 @@ def found(bank: Bank, rows: NDArray[np.int64] | None, query: NDArray[np.float32]
     return [int(one) for one in route_codes(query, keys.codes, *rest)[0][0]]
 
 
-def test_a_coarse_pass_keeps_what_a_scan_finds(pays: None) -> None:
+@pytest.mark.usefixtures("pays")
+def test_a_coarse_pass_keeps_what_a_scan_finds() -> None:
     bank = Bank()
     made = learnt(bank)
     assert made.told.coarse
@@ -93,7 +94,8 @@ def test_a_coarse_pass_keeps_what_a_scan_finds(pays: None) -> None:
     assert kept >= 0.98 * 50 * 16
 
 
-def test_what_comes_later_is_found_at_once(pays: None) -> None:
+@pytest.mark.usefixtures("pays")
+def test_what_comes_later_is_found_at_once() -> None:
     bank = Bank()
     made = learnt(bank, CHUNKS - 700)
     for at in range(CHUNKS - 700, CHUNKS, 50):
@@ -105,7 +107,8 @@ def test_what_comes_later_is_found_at_once(pays: None) -> None:
             made.tend(bank.keys)
 
 
-def test_a_view_of_the_past_is_not_shown_what_came_since(pays: None) -> None:
+@pytest.mark.usefixtures("pays")
+def test_a_view_of_the_past_is_not_shown_what_came_since() -> None:
     bank = Bank()
     made = learnt(bank)
     before = bank.first(CHUNKS - 500)
@@ -114,7 +117,8 @@ def test_a_view_of_the_past_is_not_shown_what_came_since(pays: None) -> None:
     assert rows.max() < CHUNKS - 500
 
 
-def test_more_is_named_where_much_is_dead(pays: None) -> None:
+@pytest.mark.usefixtures("pays")
+def test_more_is_named_where_much_is_dead() -> None:
     alive = np.random.default_rng(4).random(CHUNKS // 2) < 0.5
     whole, half = Bank(), Bank(alive=alive)
     made = learnt(whole)
@@ -124,7 +128,8 @@ def test_more_is_named_where_much_is_dead(pays: None) -> None:
     assert set(found(half, rows, query)) == set(found(half, None, query))
 
 
-def test_another_numbering_is_scanned_until_it_is_coded(pays: None) -> None:
+@pytest.mark.usefixtures("pays")
+def test_another_numbering_is_scanned_until_it_is_coded() -> None:
     made, other = learnt(Bank()), Bank(numbering=2)
     query = questions_about(other.wide, 1, 6)
     assert made.rows(other.keys, query) is None
@@ -142,9 +147,8 @@ def test_a_pass_that_does_not_pay_is_not_taken(monkeypatch: pytest.MonkeyPatch) 
     assert made.nbytes == 0
 
 
-def test_a_pass_that_loses_documents_is_not_taken(
-    pays: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("pays")
+def test_a_pass_that_loses_documents_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tier, "_COUNTS", (16,))
     made = learnt(Bank())
     assert made.told == Routing(False, made.told.recall, 40)
@@ -168,8 +172,9 @@ async def coarse(engine: Engine) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.usefixtures("pays")
 async def test_a_bank_goes_on_being_right_in_two_passes(
-    tmp_path: Path, pays: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tier, "_COUNTS", (128,))
     monkeypatch.setattr(tier, "_RECALL", 0.0)  # most ships tie, which no pass keeps

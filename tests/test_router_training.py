@@ -25,6 +25,7 @@ from memsvc_router.training.small.paths import PathMaker, token_spans
 from memsvc_router.training.small.samples import Mix, answer_spans, make_samples
 from memsvc_router.training.small.task import SmallTask
 from tokenizers import Tokenizer
+from torch import Tensor
 
 NAMES = ["amber", "birch", "cedar", "delta", "ember", "flint", "grove", "haven", "iris", "jade"]
 CODES = ["seven", "eight", "nine", "ten", "eleven", "twelve", "thirty", "forty", "fifty", "sixty"]
@@ -242,13 +243,34 @@ def test_routing_alone_leaves_the_reader_of_answers_as_it_was(tmp_path: Path) ->
     torch.testing.assert_close(network.pointer.start_end.weight.float(), fresh, atol=1e-2, rtol=0)
 
 
-def test_the_states_of_passages_are_computed_once(tmp_path: Path) -> None:
+def test_the_states_of_passages_are_computed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, passages = tiny_network(), world().passages
+    encoded: list[int] = []
+    whole = MemoryNetwork.states
+
+    def watched(self: MemoryNetwork, ids: Tensor, mask: Tensor) -> Tensor:
+        encoded.append(len(ids))
+        return whole(self, ids, mask)
+
+    monkeypatch.setattr(MemoryNetwork, "states", watched)
+    some = build_corpus(network, words(), passages[2:6], tmp_path)
+    assert sum(encoded) == 4
+    every = build_corpus(network, words(), passages, tmp_path)
+    assert sum(encoded) == len(passages)
+    again = build_corpus(network, words(), [*passages[4:6], *passages[2:4]], tmp_path)
+    assert sum(encoded) == len(passages)
+    half = int(some.first[2])
+    torch.testing.assert_close(torch.cat((again.pooled[-half:], again.pooled[:-half])), some.pooled)
+    first, last = int(every.first[2]), int(every.first[6])
+    torch.testing.assert_close(every.pooled[first:last], some.pooled)
+
+
+def test_states_of_another_encoder_are_not_taken(tmp_path: Path) -> None:
     network, passages = tiny_network(), world().passages
     first = build_corpus(network, words(), passages, tmp_path)
-    (kept,) = tmp_path.glob("states-*.safetensors")
-    written = kept.stat().st_mtime_ns
+    with torch.no_grad():
+        next(network.encoder.encoder.parameters()).mul_(2)
     again = build_corpus(network, words(), passages, tmp_path)
-    assert kept.stat().st_mtime_ns == written
-    torch.testing.assert_close(again.pooled, first.pooled)
-    build_corpus(network, words(), passages[1:], tmp_path)
-    assert len(list(tmp_path.glob("states-*.safetensors"))) == 2
+    assert not torch.equal(again.pooled, first.pooled)
