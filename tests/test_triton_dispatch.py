@@ -77,7 +77,7 @@ def test_a_kernel_that_disagrees_does_not(
 @pytest.mark.parametrize("name", NAMES)
 def test_every_check_notices_a_small_difference(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     device = torch.device("cpu")
-    plain = kernel_check._REFERENCES[name]
+    plain = kernel_check._KERNELS[name].reference
     use(monkeypatch, plain)
     assert kernel_check.disagreement(name, device) is None
 

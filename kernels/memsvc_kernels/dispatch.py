@@ -22,21 +22,35 @@ from memsvc_kernels.attention import attend, attend_rows
 from memsvc_kernels.gather import Pair, Spans
 from memsvc_kernels.pooling import chunk_offsets
 from memsvc_kernels.routing import collapse_queries, document_max, route, route_layer, top_documents
+from memsvc_kernels.scan import (
+    Codes,
+    codes_of,
+    eight_bits,
+    full_width,
+    route_codes,
+    route_layer_codes,
+)
 
 __all__ = [
+    "Codes",
     "Spans",
     "attend",
     "attend_rows",
     "chunk_mean",
     "chunk_offsets",
+    "codes_of",
     "collapse_queries",
     "document_best",
     "document_max",
+    "eight_bits",
+    "full_width",
     "gather_attention",
     "pool_chunks",
     "route",
     "route_batch",
+    "route_codes",
     "route_layer",
+    "route_layer_codes",
     "score_chunks",
     "top_documents",
     "top_k",

@@ -7,6 +7,7 @@ Knows the kernels by name; importing it needs no Triton. Who is asked when is `d
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -21,18 +22,24 @@ OLDEST = (8, 0)  # compute capability: bf16 products, and what the kernels are c
 _NEAR = 1e-4  # sums in fp32, in another order
 _ROUNDED = 3e-2  # results in bf16
 
-_MODULES = {
-    "pool_chunks": "triton_pooling",
-    "score_chunks": "triton_scoring",
-    "document_best": "triton_scoring",
-    "top_k": "triton_topk",
-    "gather_attention": "triton_attention",
-}
+Compared = Sequence[tuple[Tensor, float]]
+"""Results, and how far apart each may be."""
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """Where a kernel stands, what defines its results, and what tries either of them."""
+
+    module: str
+    reference: Function
+    check: Callable[[Function, torch.Generator, torch.device], Compared]
 
 
 def kernel(name: str) -> Callable[..., Any]:
     """The Triton function of this name. Raises ImportError without Triton."""
-    found: Callable[..., Any] = getattr(import_module(f"memsvc_kernels.{_MODULES[name]}"), name)
+    module = import_module(f"memsvc_kernels.{_KERNELS[name].module}")
+    found: Callable[..., Any] = getattr(module, name)
     return found
 
 
@@ -50,16 +57,16 @@ def obstacle(device: torch.device) -> str | None:
 
 def disagreement(name: str, device: torch.device) -> str | None:
     """What is wrong with a kernel, tried at a small shape on this device; None if nothing is."""
-    draw = torch.Generator().manual_seed(0)
+    known, draw = _KERNELS[name], torch.Generator().manual_seed(0)
     try:
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autocast(device.type, enabled=False),
         ):
-            ours = _CHECKS[name](kernel(name), draw, device)
+            ours = known.check(kernel(name), draw, device)
             draw.manual_seed(0)
-            plain = _CHECKS[name](_REFERENCES[name], draw, device)
+            plain = known.check(known.reference, draw, device)
     except Exception as error:  # whatever it is: plain torch serves
         return f"{type(error).__name__}: {error}"
     for (mine, tolerance), (wanted, _) in zip(ours, plain, strict=True):
@@ -77,11 +84,6 @@ def not_compiled(error: Exception) -> bool:
     """Did Triton fail to compile or to fit a kernel on the device (rather than the kernel refuse
     its arguments)?"""
     return any(kind.__name__ == "TritonError" for kind in type(error).__mro__)
-
-
-Compared = Sequence[tuple[Tensor, float]]
-"""Results, and how far apart each may be."""
-Function = Callable[..., Any]
 
 
 def _pool(function: Function, draw: torch.Generator, device: torch.device) -> Compared:
@@ -151,17 +153,10 @@ def _random(draw: torch.Generator, device: torch.device, *size: int) -> Tensor:
     return torch.randn(size, generator=draw).to(device, torch.bfloat16)
 
 
-_CHECKS: dict[str, Callable[[Function, torch.Generator, torch.device], Compared]] = {
-    "pool_chunks": _pool,
-    "score_chunks": _score,
-    "document_best": _document,
-    "top_k": _top,
-    "gather_attention": _attention,
-}
-_REFERENCES: dict[str, Function] = {
-    "pool_chunks": pooling_reference.pool_chunks,
-    "score_chunks": ranking_reference.score_chunks,
-    "document_best": ranking_reference.document_best,
-    "top_k": ranking_reference.top_k,
-    "gather_attention": gather.gather_attention,
+_KERNELS = {
+    "pool_chunks": _Kernel("triton_pooling", pooling_reference.pool_chunks, _pool),
+    "score_chunks": _Kernel("triton_scoring", ranking_reference.score_chunks, _score),
+    "document_best": _Kernel("triton_scoring", ranking_reference.document_best, _document),
+    "top_k": _Kernel("triton_topk", ranking_reference.top_k, _top),
+    "gather_attention": _Kernel("triton_attention", gather.gather_attention, _attention),
 }

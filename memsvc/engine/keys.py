@@ -6,7 +6,7 @@ Knows nothing of documents or stores. Legend: C chunks, L router layers, R routi
 from __future__ import annotations
 
 import numpy as np
-from memsvc_kernels.scan import Codes
+from memsvc_kernels import Codes
 from numpy.typing import NDArray
 
 from memsvc.engine.growing import Growing

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from memsvc_kernels.scan import Codes
+from memsvc_kernels import Codes
 from memsvc_storage import BlockRow, Document
 from numpy.typing import NDArray
 

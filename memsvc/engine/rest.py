@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from memsvc_kernels.scan import eight_bits, full_width
+from memsvc_kernels import eight_bits, full_width
 from memsvc_router.api import ROUTING, EncodedDocument, is_content
 from numpy.typing import NDArray
 

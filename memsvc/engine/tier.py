@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from memsvc_kernels import Codes, full_width, route_codes
 from memsvc_kernels.coarse import CoarseCodes, available
-from memsvc_kernels.scan import Codes, full_width, route_codes
 from numpy.typing import NDArray
 
 _LOG = logging.getLogger("memsvc.engine")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from memsvc_kernels.scan import route_codes, route_layer_codes
+from memsvc_kernels import route_codes, route_layer_codes
 from memsvc_router.api import DocumentText, RouteRule, Routes
 from memsvc_storage import BlockRow
 from numpy.typing import NDArray
