@@ -26,6 +26,7 @@ from memsvc_kernels.scan import (
     Codes,
     codes_of,
     eight_bits,
+    four_more,
     full_width,
     route_codes,
     route_layer_codes,
@@ -120,13 +121,14 @@ class RealBank:
 
     def recall(self) -> Row:
         """Of the 16 documents that fp16 keys give, the share that codes give."""
-        flat, codes = self.keys.reshape(len(self.keys), -1), codes_of(*eight_bits(self.keys))
+        flat, (codes, scales) = self.keys.reshape(len(self.keys), -1), eight_bits(self.keys)
+        kept = codes_of(codes, scales, four_more(self.keys, codes, scales))
         asked = self.queries.reshape(len(self.queries), -1)
         wanted = route(asked, flat, self.owner, None, _K)[0]
-        found = route_codes(self.queries, codes, self.owner, None, _K)[0]
-        kept = [len(set(a) & set(b)) / _K for a, b in zip(wanted, found, strict=True)]
+        found = route_codes(self.queries, kept, self.owner, None, _K)[0]
+        same = [len(set(a) & set(b)) / _K for a, b in zip(wanted, found, strict=True)]
         first = float((wanted[:, 0] == found[:, 0]).mean())
-        return {"chunks": float(len(flat)), "recall_at_16": float(np.mean(kept)), "first": first}
+        return {"chunks": float(len(flat)), "recall_at_16": float(np.mean(same)), "first": first}
 
     def grown(self, chunks: int) -> Codes:
         """Its keys, then copies of them that differ."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from memsvc_kernels.scan import Routed, eight_bits, full_width, route_codes
+from memsvc_kernels.scan import Routed, eight_bits, four_more, full_width, route_codes
 from memsvc_storage import BlockRow, Document
 from numpy.typing import NDArray
 
@@ -35,9 +35,10 @@ def document(row_id: int, rng: np.random.Generator, revision: int = 1) -> LiveDo
         state="READY",
     )
     block = BlockRow(row_id, facts.document_id, revision, "s", 0, chunks, {}, 9, "d")
-    keys = eight_bits(rng.standard_normal((chunks, 1, WIDTH)))
+    wide = rng.standard_normal((chunks, 1, WIDTH))
+    keys = eight_bits(wide)
     spans = np.stack([np.arange(chunks), np.arange(chunks) + row_id], 1).astype(np.int32)
-    return LiveDocument(facts, block, *keys, spans)
+    return LiveDocument(facts, block, *keys, four_more(wide, *keys), spans)
 
 
 def routed(shot: Snapshot, query: NDArray[np.float32], k: int) -> Routed:
@@ -59,7 +60,7 @@ def best(live: LiveBank, query: NDArray[np.float32], k: int) -> list[int]:
 
 def expected(held: dict[int, LiveDocument], query: NDArray[np.float32], k: int) -> list[int]:
     scores = {
-        row_id: float((full_width(d.keys, d.scales)[:, 0] @ query).max())
+        row_id: float((full_width(d.keys, d.scales, d.finer)[:, 0] @ query).max())
         for row_id, d in held.items()
     }
     return sorted(scores, key=lambda row_id: -scores[row_id])[:k]

@@ -13,6 +13,7 @@ from memsvc_kernels import route, route_layer, scan
 from memsvc_kernels.scan import (
     codes_of,
     eight_bits,
+    four_more,
     full_width,
     route_codes,
     route_layer_codes,
@@ -70,6 +71,35 @@ def test_values_are_off_by_at_most_half_a_scale() -> None:
     assert codes.dtype == np.int8
     off = np.abs(full_width(codes, scales) - values * SPREAD)
     assert (off <= scales[..., None] / 2 * 1.001).all()
+
+
+@pytest.mark.parametrize("width", [WIDTH, WIDTH + 1])
+def test_four_more_bits_bring_values_sixteen_times_as_close(width: int) -> None:
+    values = np.random.default_rng(3).standard_normal((50, LAYERS, width)) * SPREAD
+    values[7] = 0
+    codes, scales = eight_bits(values)
+    finer = four_more(values, codes, scales)
+    assert finer.shape == (50, LAYERS, (width + 1) // 2)
+    off = np.abs(full_width(codes, scales, finer) - values)
+    assert (off <= scales[..., None] / 16 * 1.001).all()
+    assert (off[7] == 0).all()
+    far = off > scales[..., None] / 32 * 1.001
+    assert far.mean() < 0.05  # those that lay halfway
+
+
+def test_documents_that_all_but_tie_keep_their_order() -> None:
+    rng = np.random.default_rng(8)
+    query = rng.standard_normal((1, LAYERS, WIDTH)).astype(np.float32)
+    keys = query + rng.standard_normal((300, LAYERS, WIDTH)) * 0.02
+    codes, scales = eight_bits(keys)
+    owner = np.arange(300)
+    wanted = route(query.reshape(1, -1), keys.reshape(300, -1).astype(np.float32), owner, None, 16)
+    finer = four_more(keys, codes, scales)
+    found = route_codes(query, codes_of(codes, scales, finer), owner, None, 16)
+    coarse = route_codes(query, codes_of(codes, scales), owner, None, 16)
+    kept = [len({*one[0][0]} & {*wanted[0][0]}) for one in (found, coarse)]
+    assert kept[0] >= 15
+    assert kept[0] > kept[1]
 
 
 @pytest.mark.parametrize("whole", [True, False])

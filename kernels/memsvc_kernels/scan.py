@@ -1,8 +1,9 @@
 """Routing over keys at 8 bits: a scan of whole numbers, then exact scores of the best documents.
 
-Keys rest as int8 with one scale for each row of each router layer. Where the CPU multiplies int8, a
-query is split in two int8 parts, so that the keys' rounding is the only one that counts; elsewhere
-tiles of keys are widened to fp32. Knows arrays only.
+Keys rest as int8 with one scale for each row of each router layer, and four more bits that only the
+exact scores read: 8 bits alone swap documents whose scores all but tie (dev/LOG.md, M5). Where the
+CPU multiplies int8, a query is split in two int8 parts, so that the keys' rounding is the only one
+that counts; elsewhere tiles of keys are widened to fp32. Knows arrays only.
 Legend: C chunks, L router layers, R routing width, M queries, N documents.
 """
 
@@ -34,13 +35,20 @@ _Product = Callable[[Tensor, int], Tensor]  # codes int8 [tile, R], layer -> fp3
 @dataclass(frozen=True)
 class Codes:
     """Keys at 8 bits. codes: int8 [C, R] for each router layer; scales fp32 [C, L]: a key is
-    scale · code."""
+    scale · code; finer: what `four_more` made of them, uint8 [C, L, ceil(R/2)], or None."""
 
     codes: Sequence[NDArray[np.int8]]
     scales: NDArray[np.float32]
+    finer: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.scales)
+
+    def keys(self, chunks: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Keys of some chunks as exactly as they are known, fp32 [n, L, R]."""
+        codes = np.stack([own[chunks] for own in self.codes], axis=1)
+        finer = self.finer[chunks] if self.finer is not None else None
+        return full_width(codes, self.scales[chunks], finer)
 
 
 def eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -52,15 +60,40 @@ def eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float
     return np.rint(wide / scales[..., None]).astype(np.int8), scales
 
 
-def full_width(codes: NDArray[Any], scales: NDArray[Any]) -> NDArray[np.float32]:
-    """What `eight_bits` made, in fp32 again."""
-    wide: NDArray[np.float32] = codes.astype(np.float32) * scales[..., None]
+def four_more(
+    values: NDArray[Any], codes: NDArray[np.int8], scales: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """What `eight_bits` rounded off of values [..., W], in sixteenths of a scale, two to a byte:
+    uint8 [..., ceil(W/2)]. With it a value is off by a thirty-second of a scale (a sixteenth where
+    it lay halfway)."""
+    off = values.astype(np.float32) / scales[..., None] - codes
+    levels = np.rint(off * 16).clip(-8, 7).astype(np.int8) & 15
+    if levels.shape[-1] % 2:
+        levels = np.concatenate((levels, np.zeros_like(levels[..., :1])), axis=-1)
+    packed: NDArray[np.uint8] = (levels[..., ::2] | levels[..., 1::2] << 4).astype(np.uint8)
+    return packed
+
+
+def full_width(
+    codes: NDArray[Any], scales: NDArray[Any], finer: NDArray[np.uint8] | None = None
+) -> NDArray[np.float32]:
+    """What `eight_bits` made, in fp32 again; with `finer` of `four_more`, as close as that is."""
+    wide: NDArray[np.float32] = codes.astype(np.float32)
+    if finer is not None:
+        pairs = np.stack((finer << 4, finer & 0xF0), axis=-1).view(np.int8)  # 16 times a level
+        levels = pairs.reshape(*finer.shape[:-1], 2 * finer.shape[-1])
+        wide += levels[..., : codes.shape[-1]] / np.float32(256)
+    wide *= scales[..., None]
     return wide
 
 
-def codes_of(codes: NDArray[np.int8], scales: NDArray[np.float32]) -> Codes:
+def codes_of(
+    codes: NDArray[np.int8],
+    scales: NDArray[np.float32],
+    finer: NDArray[np.uint8] | None = None,
+) -> Codes:
     """Codes [C, L, R] with their scales, as the scan wants them."""
-    return Codes([np.ascontiguousarray(own) for own in codes.swapaxes(0, 1)], scales)
+    return Codes([np.ascontiguousarray(own) for own in codes.swapaxes(0, 1)], scales, finer)
 
 
 def route_codes(
@@ -164,8 +197,7 @@ def _refined(
     counts = np.searchsorted(chunk_document, wanted, side="right") - starts
     owner = np.repeat(wanted, counts)
     chunks = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(len(owner))
-    own = [full_width(rows[chunks], codes.scales[chunks, i]) for i, rows in enumerate(codes.codes)]
-    documents, scores, best = again(np.stack(own, axis=1), owner)
+    documents, scores, best = again(codes.keys(chunks), owner)
     return documents, scores, np.where(best < 0, -1, np.append(chunks, -1)[best])
 
 

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from memsvc.engine.counters import Counters
 from memsvc.engine.live import LiveBank, LiveDocument
-from memsvc.engine.rest import restored, scale_name
+from memsvc.engine.rest import FINER, restored, scale_name
 from memsvc.engine.tier import Tier
 
 _LOG = logging.getLogger("memsvc.engine")
 _LOAD_GROUP = 512  # documents read and taken in at a time: bounds what a load holds twice
 
-_NEAR = (ROUTING, scale_name(ROUTING), SPANS)  # what a live bank takes in of a block
+_NEAR = (ROUTING, scale_name(ROUTING), FINER, SPANS)  # what a live bank takes in of a block
 
 Tensors = Mapping[str, NDArray[Any]]
 

@@ -1,4 +1,4 @@
-"""Routing keys of a bank in memory, at 8 bits, in arrays that grow.
+"""Routing keys of a bank in memory, at 8 bits and 4 more, in arrays that grow.
 
 Knows nothing of documents or stores. Legend: C chunks, L router layers, R routing width.
 """
@@ -19,6 +19,7 @@ class KeyTable:
         self._shape = (layers, width)
         self._codes: list[Growing[np.int8]] = [Growing(np.int8, (width,)) for _ in range(layers)]
         self._scales: Growing[np.float32] = Growing(np.float32, (layers,))
+        self._finer: Growing[np.uint8] = Growing(np.uint8, (layers, -(-width // 2)))
 
     def __len__(self) -> int:
         return len(self._scales)
@@ -27,17 +28,20 @@ class KeyTable:
     def nbytes(self) -> int:
         """Memory that is in use, without room to grow."""
         layers, width = self._shape
-        return len(self) * layers * (width + self._scales.rows.itemsize)
+        return len(self) * layers * (width + -(-width // 2) + self._scales.rows.itemsize)
 
-    def extend(self, codes: NDArray[np.int8], scales: NDArray[np.float32]) -> None:
-        """Append keys: codes [n, L, R] and scales [n, L]."""
+    def extend(
+        self, codes: NDArray[np.int8], scales: NDArray[np.float32], finer: NDArray[np.uint8]
+    ) -> None:
+        """Append keys: codes [n, L, R], scales [n, L] and finer [n, L, ceil(R/2)]."""
         for layer, own in enumerate(self._codes):
             own.extend(codes[:, layer])
         self._scales.extend(scales)
+        self._finer.extend(finer)
 
     def now(self) -> Codes:
         """Everything there is at this moment."""
-        return Codes([own.rows for own in self._codes], self._scales.rows)
+        return Codes([own.rows for own in self._codes], self._scales.rows, self._finer.rows)
 
     def kept(self, chunks: NDArray[np.bool_]) -> KeyTable:
         """A copy of some chunks, bool [C]."""
@@ -45,4 +49,5 @@ class KeyTable:
         for mine, own in zip(copy._codes, self._codes, strict=True):
             mine.extend(own.rows[chunks])
         copy._scales.extend(self._scales.rows[chunks])
+        copy._finer.extend(self._finer.rows[chunks])
         return copy

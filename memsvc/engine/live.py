@@ -34,12 +34,13 @@ _REPACK_SLOTS = 1024  # fewer dead slots than this are not worth copying the key
 @dataclass(frozen=True)
 class LiveDocument:
     """What the live bank takes in of one document: `keys` [C, L, R] at 8 bits, their `scales`
-    [C, L], `spans` [C, 2]."""
+    [C, L] and four more bits [C, L, ceil(R/2)], `spans` [C, 2]."""
 
     facts: Document
     block: BlockRow
     keys: NDArray[np.int8]
     scales: NDArray[np.float32]
+    finer: NDArray[np.uint8]
     spans: NDArray[np.int32]
 
 
@@ -66,8 +67,8 @@ class Columns:
         self.rows.extend(np.array([_row(d.facts) for d in documents], np.int64))
         self.first_chunk.extend(len(self.keys) + np.cumsum(counts) - counts)
         self.chunks.extend(counts)
-        scales = np.concatenate([d.scales for d in documents])
-        self.keys.extend(np.concatenate([d.keys for d in documents]), scales)
+        parts = [(d.keys, d.scales, d.finer) for d in documents]
+        self.keys.extend(*(np.concatenate(own) for own in zip(*parts, strict=True)))
         self.spans.extend(np.concatenate([d.spans for d in documents]))
         self.chunk_slot.extend(np.repeat(slots, counts))
         self.precedence.extend(np.array([_precedence(d.facts) for d in documents], np.int64))

@@ -57,7 +57,7 @@ class Identity:
     pool_size: int
     dtype: str
     router_layers: tuple[int, ...]
-    block_format: int = 3  # 3: keys and content at 8 bits at rest
+    block_format: int = 4  # 4: content at 8 bits at rest, keys at 12
 
     @property
     def digest(self) -> str:
@@ -158,8 +158,9 @@ class Footprint:
     adds to its text; routing: (L, R); content: (rows, D), a row for each head's keys and values in
     each memory layer.
 
-    Bytes are those of codes of 8 bits and a scale fp32 for each row: of routing keys in memory, of
-    content, keys and spans on disk, and of the content that a question reads of its documents.
+    Bytes are those of codes of 8 bits (keys: of 12) and a scale fp32 for each row: of routing keys
+    in memory, of content, keys and spans on disk, and of the content that a question reads of its
+    documents.
     """
 
     pool_size: int
@@ -170,7 +171,8 @@ class Footprint:
     @property
     def near_chunk_bytes(self) -> int:
         """In memory."""
-        return _packed_bytes(*self.routing)
+        layers, width = self.routing
+        return _packed_bytes(layers, width) + layers * -(-width // 2)
 
     @property
     def content_chunk_bytes(self) -> int:
