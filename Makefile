@@ -22,11 +22,12 @@ test-all: setup  ## every test, the slow ones and those for a GPU too
 check: setup  ## as `test`, without looking for PostgreSQL
 	@scripts/check
 
-bench: setup  ## make bench PASSAGES=… QUESTIONS=… [VERB=recall|answer] [ARGS='--path rag --hops 1']
-	@test -n "$(PASSAGES)" -a -n "$(QUESTIONS)" || \
-		{ echo "usage: make bench PASSAGES=FILE QUESTIONS=FILE [VERB=answer] [ARGS=…]" >&2; exit 2; }
-	@.venv/bin/memsvc bench $(or $(VERB),recall) \
-		--passages "$(PASSAGES)" --questions "$(QUESTIONS)" $(ARGS) --json
+bench: setup  ## the target table on this machine; with PASSAGES=… QUESTIONS=… [VERB=recall|answer] [ARGS=…]: quality
+	@test -z "$(PASSAGES)$(QUESTIONS)" || test -n "$(PASSAGES)" -a -n "$(QUESTIONS)" || \
+		{ echo "usage: make bench [PASSAGES=FILE QUESTIONS=FILE [VERB=answer] [ARGS=…]]" >&2; exit 2; }
+	@if test -z "$(PASSAGES)"; then .venv/bin/python -m benchmarks.targets $(ARGS); else \
+		.venv/bin/memsvc bench $(or $(VERB),recall) \
+		--passages "$(PASSAGES)" --questions "$(QUESTIONS)" $(ARGS) --json; fi
 
 compare-small: setup  ## all paths on a small set of the repository's own; figures in benchmarks/results
 	@rm -rf benchmarks/out/compare-small && mkdir -p benchmarks/out benchmarks/results/compare-small
