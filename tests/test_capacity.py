@@ -53,7 +53,9 @@ async def test_a_real_bank_is_within_five_percent(
         await engine.wait_operation(added.operation.operation_id, PATIENCE)
         live = engine._banks.live("b").snapshot()
         assert live is not None
-        near = live.keys.scales.nbytes + sum(own.nbytes for own in live.keys.codes)
+        keys = live.keys
+        assert keys.finer is not None
+        near = sum(own.nbytes for own in (*keys.codes, keys.scales, keys.finer))
         stats = await engine.stats("b")
         _, by_count = await engine.estimate(tokens, len(texts), None, None)
         assert by_count.near_bytes == pytest.approx(near, rel=0.05)

@@ -65,9 +65,7 @@ class Reencoding:
 
 @dataclass(frozen=True)
 class Routing:
-    """How a bank is routed over. `coarse`: a coarse pass names the keys to compare; `recall`: share
-    of the 16 documents of a full comparison that it kept, measured with the last `questions`;
-    `speedup`: how many times as fast. None: not measured."""
+    """`coarse`: in two passes; `recall` of 16 documents by the last `questions`, and `speedup`."""
 
     coarse: bool
     recall: float | None
@@ -78,10 +76,8 @@ class Routing:
 @dataclass(frozen=True)
 class Bank:
     """A hard boundary of memory. Bytes of text are UTF-8; `kv_bytes` are compressed blocks.
-
     `serving_identity` made the blocks that serve (None: there are none), `loaded_identity` is the
-    server's model (None while it loads); `reencoding` is None when the two agree, `routing` while
-    the bank is not open.
+    server's model (None while it loads); `reencoding` is None when the two agree.
     """
 
     name: str

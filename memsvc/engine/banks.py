@@ -99,8 +99,10 @@ class Banks:
         for name, entry in list(self._entries.items()):
             shot = entry.live.snapshot() if entry.loaded else None
             if shot is not None:
+                before = entry.live.tier.nbytes
                 entry.live.tier.tend(shot.for_tier())
-                self._make_room(name)
+                if entry.live.tier.nbytes > before:
+                    self._make_room(name)
 
     def _new(self, name: str) -> LiveBank:
         return LiveBank(name, self._tier())
