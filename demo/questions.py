@@ -46,8 +46,8 @@ QUESTIONS = (
     Question("What is the boiling point of mercury?", None, (), "the bank holds nothing about it"),
 )
 FORGOTTEN = Question(
-    "What is the highest point of the country whose internet country code is .bo?",
-    "Nevado Sajama",
-    ("factbook-bolivia-internet-country-code", "factbook-bolivia-elevation"),
+    "What is the highest point of the country whose internet country code is .np?",
+    "Mount Everest",
+    ("factbook-nepal-internet-country-code", "factbook-nepal-elevation"),
     "the last of its sources will be deleted",
 )
