@@ -45,12 +45,12 @@ class Sweeper:
         while True:
             try:
                 await self._delete_expired()
-                await self._verbs.tend_routing()
                 if time.monotonic() >= self._next_compaction:
                     self._next_compaction = time.monotonic() + self._config.compact_seconds
                     await self._compact_suspects()
                     kept = timedelta(days=self._config.remember_days)
                     await self._verbs.prune(datetime.now(UTC) - kept)
+                await self._verbs.tend_routing()  # last: it may take seconds
             except EngineStopped:
                 return
             except Exception as error:
