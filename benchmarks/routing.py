@@ -21,17 +21,21 @@ from statistics import median
 import faiss
 import numpy as np
 import torch
-from memsvc_kernels import collapse_queries, document_max, route, route_layer, top_documents
-from memsvc_kernels.scan import (
+from memsvc_kernels import (
     Codes,
     codes_of,
+    collapse_queries,
+    document_max,
     eight_bits,
     four_more,
     full_width,
+    route,
     route_codes,
+    route_layer,
     route_layer_codes,
-    whole_numbers,
+    top_documents,
 )
+from memsvc_kernels.scan import whole_numbers
 from memsvc_router import load_default_model
 from memsvc_router.api import ROUTING, DocumentText
 from memsvc_router.precision import compute_dtype
@@ -43,7 +47,7 @@ from memsvc.engine.tier import Keys, Tier
 
 _TOKENS, _HEADS, _GROUPS, _WIDTH = 16, 36, 9, 128  # of the reference's row
 _REPEATS, _K = 9, 16
-_CORPUS = Path(__file__).parent.parent / "demo" / "corpus" / "factbook.jsonl"
+CORPUS = Path(__file__).parent.parent / "demo" / "corpus" / "factbook.jsonl"
 _TURNED = 0.25  # of a copy's dimensions
 Row = dict[str, float]
 
@@ -53,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chunks", default="156,1563,15625,156250", help="sizes of the banks")
     parser.add_argument("--reference-chunks", type=int, default=33_000)
-    parser.add_argument("--passages", type=Path, default=_CORPUS, help="of the real bank")
+    parser.add_argument("--passages", type=Path, default=CORPUS, help="of the real bank")
     given = parser.parse_args()
     compared = against_reference(given.reference_chunks)
     real = RealBank(given.passages)

@@ -21,7 +21,6 @@ from benchmarks import decode, gpu_kernels, ingest, routing
 from memsvc.bench import machine
 from memsvc.bench.lines import read_lines
 
-_CORPUS = Path(__file__).parent.parent / "demo" / "corpus" / "factbook.jsonl"
 _TOKENS = 100  # of a passage, about
 
 
@@ -59,7 +58,7 @@ def main() -> None:
 
 def on_cpu() -> list[Target]:
     """Routing and a decode step."""
-    scan, kept = routing.against_reference(33_000), routing.RealBank(_CORPUS).recall()
+    scan, kept = routing.against_reference(33_000), routing.RealBank(routing.CORPUS).recall()
     with torch.inference_mode():
         step = decode.attention_step()
     reference, exact = "the reference algorithm", "16-bit keys, exact"
@@ -73,7 +72,7 @@ def on_cpu() -> list[Target]:
 
 def through_the_service(documents: int) -> list[Target]:
     """Adding texts and finding them, by the SDK on loopback."""
-    lines = itertools.cycle(read_lines(_CORPUS))
+    lines = itertools.cycle(read_lines(routing.CORPUS))
     some = itertools.islice(lines, documents)
     texts = [NewDocument(n.text("text"), n.text("title"), f"d{at}") for at, n in enumerate(some)]
     found = ingest.measure(texts, ingest.read_questions(None, texts))

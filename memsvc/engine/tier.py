@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from memsvc_kernels import Codes, full_width, route_codes
+from memsvc_kernels import Codes, route_codes
 from memsvc_kernels.coarse import CoarseCodes, available
 from numpy.typing import NDArray
 
@@ -28,7 +28,7 @@ _LEARNT = 16384  # keys that codes are learnt from
 _STEP = 1024  # keys coded while no question can be routed
 _GROWN = 1.5  # times as many chunks: measured anew
 _FASTER = 0.8  # of the scan's time, at most
-_SLOTS_ALIVE = 0.25  # fewer than these are scanned one by one
+_SLOTS_ALIVE = 0.25  # at least, by which more is named where much is dead
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,6 @@ class _Pass:
     count: int
     most_queries: int
     chunks: int
-    told: Routing
 
 
 class Tier:
@@ -163,8 +162,8 @@ class Tier:
             self._refused(told, "is no faster")
             return None
         self.told = told
-        _LOG.info("routing begins with a coarse pass", extra={"data": vars(self.told)})
-        return _Pass(keys.numbering, codes, count, most, chunks, self.told)
+        _LOG.info("routing begins with a coarse pass", extra={"data": vars(told)})
+        return _Pass(keys.numbering, codes, count, most, chunks)
 
     def _refused(self, told: Routing, why: str) -> None:
         self.told = told
@@ -172,9 +171,8 @@ class Tier:
 
 
 def _wide(codes: Codes, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Keys [n, L, R] in fp32."""
-    layers = [full_width(own[rows], codes.scales[rows, i]) for i, own in enumerate(codes.codes)]
-    return np.stack(layers, axis=1)
+    """Keys [n, L, R] in fp32, by their 8 bits: a coarse pass has no use for more."""
+    return Codes(codes.codes, codes.scales).keys(rows)
 
 
 def _kept(wanted: NDArray[np.int64], found: list[NDArray[np.int64]]) -> float:
