@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from memsvc_kernels import attend, chunk_mean, chunk_offsets
+from memsvc_kernels import attend, attend_masked, chunk_mean, chunk_offsets
 
 
 def test_chunks_never_cross_documents_and_the_last_may_be_shorter() -> None:
@@ -45,3 +45,25 @@ def test_a_token_that_sees_nothing_reads_zeros_not_nan() -> None:
     visible = torch.zeros(1, 1, 3, dtype=torch.bool)
     states = torch.randn(1, 2, 3, 4)
     assert torch.equal(attend(states, states, states, visible), torch.zeros(1, 2, 3, 4))
+
+
+def test_training_in_bf16_gets_the_gradients_of_the_fused_attention() -> None:
+    torch.manual_seed(1)
+    states = [torch.randn(2, 3, 17, 16) for _ in range(3)]
+    mask = torch.rand(2, 1, 1, 17) < 0.7
+    mask[..., 0] = True
+    found = {}
+    for dtype in (torch.float32, torch.bfloat16):  # fused; by hand
+        leaves = [one.to(dtype, copy=True).requires_grad_() for one in states]
+        out = attend_masked(*leaves, mask)
+        out.float().square().sum().backward()
+        found[dtype] = [out, *(leaf.grad for leaf in leaves if leaf.grad is not None)]
+    for exact, short in zip(found[torch.float32], found[torch.bfloat16], strict=True):
+        torch.testing.assert_close(short.float(), exact, atol=0.08, rtol=0.05)
+
+
+def test_a_masked_row_trains_to_finite_gradients() -> None:
+    states = torch.randn(1, 1, 3, 4, dtype=torch.bfloat16, requires_grad=True)
+    attend(states, states, states, torch.zeros(1, 1, 3, dtype=torch.bool)).sum().backward()
+    assert states.grad is not None
+    assert bool(states.grad.isfinite().all())

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+_SHORT = 256  # tokens of a row
+
 
 def attend_rows(
     queries: Tensor,
@@ -55,5 +57,31 @@ def attend(
         keys = keys.repeat_interleave(group, dim=1)
         values = values.repeat_interleave(group, dim=1)
     mask = visible.unsqueeze(1)
-    out = scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    out = attend_masked(queries, keys, values, mask)
     return torch.where(mask.any(-1, keepdim=True), out, torch.zeros_like(out))
+
+
+def attend_masked(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor | None,
+    scale: float | None = None,
+) -> Tensor:
+    """Softmax attention whose backward is fast too.
+
+    queries [B, H, T, D]; keys, values [B, H, S, D]; mask bool, broadcast to [B, H, T, S] (True:
+    may be seen), or None. scale: D^-0.5 by default. Returns [B, H, T, D]; rows that see nothing
+    are finite, and mean nothing. On CPUs, torch's fused backward in bf16 takes longer than plain
+    products of short rows (dev/LOG.md, 2026-11-30).
+    """
+    short = queries.shape[2] * keys.shape[2] <= _SHORT * _SHORT
+    trained = torch.is_grad_enabled() and (queries.requires_grad or keys.requires_grad)
+    slow = queries.device.type == "cpu" and queries.dtype == torch.bfloat16
+    if not (short and trained and slow):
+        return scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=scale)
+    scores = queries @ keys.transpose(2, 3)
+    scores = scores * (queries.shape[-1] ** -0.5 if scale is None else scale)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return scores.softmax(-1) @ values

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from memsvc_kernels import gather, kernel_check, pooling_reference, ranking_reference
-from memsvc_kernels.attention import attend, attend_rows
+from memsvc_kernels.attention import attend, attend_masked, attend_rows
 from memsvc_kernels.gather import Pair, Spans
 from memsvc_kernels.pooling import chunk_offsets
 from memsvc_kernels.routing import collapse_queries, document_max, route, route_layer, top_documents
@@ -36,6 +36,7 @@ __all__ = [
     "Codes",
     "Spans",
     "attend",
+    "attend_masked",
     "attend_rows",
     "chunk_mean",
     "chunk_offsets",

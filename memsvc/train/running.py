@@ -15,6 +15,7 @@ from typing import Any
 
 from memsvc_router.config import MODEL_TYPE as SMALL_TYPE
 from memsvc_router.decoder.source import find, read_config
+from memsvc_router.hostmem import keep_freed_memory
 from memsvc_router.training.checkpointing import SaveError
 from memsvc_router.training.decoder.options import DecoderTraining
 from memsvc_router.training.loop import Loop, LoopOptions, Summary, Task
@@ -73,6 +74,7 @@ def train(request: Request) -> Outcome:
     data = read_set(request.data)
     build = _builder(request, options, folder, data)
     identity = {"base": _known_as(request.base, folder), "data": data.digest(), **asdict(options)}
+    keep_freed_memory()
     loop = Loop(build(), length, request.work, identity)
     main = bool(loop.accelerator.is_main_process)
     try:

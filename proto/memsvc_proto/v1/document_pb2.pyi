@@ -160,16 +160,18 @@ class ListDocumentsResponse(_message.Message):
     def __init__(self, documents: _Optional[_Iterable[_Union[Document, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateDocumentRequest(_message.Message):
-    __slots__ = ("document", "update_mask", "request_id", "validate_only")
+    __slots__ = ("document", "update_mask", "request_id", "validate_only", "keep_version")
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    KEEP_VERSION_FIELD_NUMBER: _ClassVar[int]
     document: Document
     update_mask: _field_mask_pb2.FieldMask
     request_id: str
     validate_only: bool
-    def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., request_id: _Optional[str] = ..., validate_only: bool = ...) -> None: ...
+    keep_version: bool
+    def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., request_id: _Optional[str] = ..., validate_only: bool = ..., keep_version: bool = ...) -> None: ...
 
 class UpdateDocumentResponse(_message.Message):
     __slots__ = ("document", "operation")
@@ -190,3 +192,79 @@ class DeleteDocumentRequest(_message.Message):
     request_id: str
     validate_only: bool
     def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ..., validate_only: bool = ...) -> None: ...
+
+class DocumentVersion(_message.Message):
+    __slots__ = ("revision", "title", "text", "event_time", "replace_time")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    REPLACE_TIME_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    title: str
+    text: str
+    event_time: _timestamp_pb2.Timestamp
+    replace_time: _timestamp_pb2.Timestamp
+    def __init__(self, revision: _Optional[int] = ..., title: _Optional[str] = ..., text: _Optional[str] = ..., event_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., replace_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListDocumentVersionsRequest(_message.Message):
+    __slots__ = ("name", "page_size", "page_token")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    page_size: int
+    page_token: str
+    def __init__(self, name: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListDocumentVersionsResponse(_message.Message):
+    __slots__ = ("versions", "next_page_token")
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.RepeatedCompositeFieldContainer[DocumentVersion]
+    next_page_token: str
+    def __init__(self, versions: _Optional[_Iterable[_Union[DocumentVersion, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ForgetDocumentsRequest(_message.Message):
+    __slots__ = ("parent", "documents", "filter", "session", "agent", "compact", "validate_only", "request_id")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    COMPACT_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    documents: DocumentNames
+    filter: str
+    session: str
+    agent: str
+    compact: bool
+    validate_only: bool
+    request_id: str
+    def __init__(self, parent: _Optional[str] = ..., documents: _Optional[_Union[DocumentNames, _Mapping]] = ..., filter: _Optional[str] = ..., session: _Optional[str] = ..., agent: _Optional[str] = ..., compact: bool = ..., validate_only: bool = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DocumentNames(_message.Message):
+    __slots__ = ("names",)
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ForgetDocumentsResponse(_message.Message):
+    __slots__ = ("document_count", "version_count", "session_count", "text_bytes", "documents", "forget_time", "compacted")
+    DOCUMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SESSION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    FORGET_TIME_FIELD_NUMBER: _ClassVar[int]
+    COMPACTED_FIELD_NUMBER: _ClassVar[int]
+    document_count: int
+    version_count: int
+    session_count: int
+    text_bytes: int
+    documents: _containers.RepeatedScalarFieldContainer[str]
+    forget_time: _timestamp_pb2.Timestamp
+    compacted: bool
+    def __init__(self, document_count: _Optional[int] = ..., version_count: _Optional[int] = ..., session_count: _Optional[int] = ..., text_bytes: _Optional[int] = ..., documents: _Optional[_Iterable[str]] = ..., forget_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., compacted: bool = ...) -> None: ...

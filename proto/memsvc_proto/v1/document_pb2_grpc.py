@@ -66,6 +66,16 @@ class DocumentServiceStub(object):
                 request_serializer=memsvc__proto_dot_v1_dot_document__pb2.DeleteDocumentRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.ListDocumentVersions = channel.unary_unary(
+                '/memsvc.v1.DocumentService/ListDocumentVersions',
+                request_serializer=memsvc__proto_dot_v1_dot_document__pb2.ListDocumentVersionsRequest.SerializeToString,
+                response_deserializer=memsvc__proto_dot_v1_dot_document__pb2.ListDocumentVersionsResponse.FromString,
+                _registered_method=True)
+        self.ForgetDocuments = channel.unary_unary(
+                '/memsvc.v1.DocumentService/ForgetDocuments',
+                request_serializer=memsvc__proto_dot_v1_dot_document__pb2.ForgetDocumentsRequest.SerializeToString,
+                response_deserializer=memsvc__proto_dot_v1_dot_document__pb2.ForgetDocumentsResponse.FromString,
+                _registered_method=True)
 
 
 class DocumentServiceServicer(object):
@@ -121,6 +131,23 @@ class DocumentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDocumentVersions(self, request, context):
+        """Lists the former versions of a document that were kept by updates with `keep_version`, newest
+        first. They are history: no question finds or cites them. They are gone with their document.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetDocuments(self, request, context):
+        """Deletes all documents that are meant, with their former versions and what feedback says of
+        them, and tells which. Sessions that are meant are deleted too. INVALID_ARGUMENT if nothing
+        says which. With `compact`, afterwards no file of the server's holds anything of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DocumentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -153,6 +180,16 @@ def add_DocumentServiceServicer_to_server(servicer, server):
                     servicer.DeleteDocument,
                     request_deserializer=memsvc__proto_dot_v1_dot_document__pb2.DeleteDocumentRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'ListDocumentVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDocumentVersions,
+                    request_deserializer=memsvc__proto_dot_v1_dot_document__pb2.ListDocumentVersionsRequest.FromString,
+                    response_serializer=memsvc__proto_dot_v1_dot_document__pb2.ListDocumentVersionsResponse.SerializeToString,
+            ),
+            'ForgetDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetDocuments,
+                    request_deserializer=memsvc__proto_dot_v1_dot_document__pb2.ForgetDocumentsRequest.FromString,
+                    response_serializer=memsvc__proto_dot_v1_dot_document__pb2.ForgetDocumentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -318,6 +355,60 @@ class DocumentService(object):
             '/memsvc.v1.DocumentService/DeleteDocument',
             memsvc__proto_dot_v1_dot_document__pb2.DeleteDocumentRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDocumentVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memsvc.v1.DocumentService/ListDocumentVersions',
+            memsvc__proto_dot_v1_dot_document__pb2.ListDocumentVersionsRequest.SerializeToString,
+            memsvc__proto_dot_v1_dot_document__pb2.ListDocumentVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memsvc.v1.DocumentService/ForgetDocuments',
+            memsvc__proto_dot_v1_dot_document__pb2.ForgetDocumentsRequest.SerializeToString,
+            memsvc__proto_dot_v1_dot_document__pb2.ForgetDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,3 +1,4 @@
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from memsvc_proto.v1 import compare_pb2 as _compare_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -148,17 +149,29 @@ class Done(_message.Message):
     usage: Usage
     def __init__(self, answer: _Optional[str] = ..., found: bool = ..., confidence: _Optional[float] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
 
+class Recency(_message.Message):
+    __slots__ = ("half_life", "weight")
+    HALF_LIFE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    half_life: float
+    weight: float
+    def __init__(self, half_life: _Optional[float] = ..., weight: _Optional[float] = ...) -> None: ...
+
 class RecallRequest(_message.Message):
-    __slots__ = ("bank", "question", "options", "filter")
+    __slots__ = ("bank", "question", "options", "filter", "as_of", "recency")
     BANK_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    RECENCY_FIELD_NUMBER: _ClassVar[int]
     bank: str
     question: str
     options: AskOptions
     filter: str
-    def __init__(self, bank: _Optional[str] = ..., question: _Optional[str] = ..., options: _Optional[_Union[AskOptions, _Mapping]] = ..., filter: _Optional[str] = ...) -> None: ...
+    as_of: _timestamp_pb2.Timestamp
+    recency: Recency
+    def __init__(self, bank: _Optional[str] = ..., question: _Optional[str] = ..., options: _Optional[_Union[AskOptions, _Mapping]] = ..., filter: _Optional[str] = ..., as_of: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., recency: _Optional[_Union[Recency, _Mapping]] = ...) -> None: ...
 
 class RecallResponse(_message.Message):
     __slots__ = ("hits", "hops", "usage")
@@ -171,16 +184,20 @@ class RecallResponse(_message.Message):
     def __init__(self, hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
 
 class AskRequest(_message.Message):
-    __slots__ = ("bank", "question", "options", "filter")
+    __slots__ = ("bank", "question", "options", "filter", "as_of", "recency")
     BANK_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    RECENCY_FIELD_NUMBER: _ClassVar[int]
     bank: str
     question: str
     options: AskOptions
     filter: str
-    def __init__(self, bank: _Optional[str] = ..., question: _Optional[str] = ..., options: _Optional[_Union[AskOptions, _Mapping]] = ..., filter: _Optional[str] = ...) -> None: ...
+    as_of: _timestamp_pb2.Timestamp
+    recency: Recency
+    def __init__(self, bank: _Optional[str] = ..., question: _Optional[str] = ..., options: _Optional[_Union[AskOptions, _Mapping]] = ..., filter: _Optional[str] = ..., as_of: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., recency: _Optional[_Union[Recency, _Mapping]] = ...) -> None: ...
 
 class AskEvent(_message.Message):
     __slots__ = ("hop", "citation", "token", "done")
@@ -195,18 +212,22 @@ class AskEvent(_message.Message):
     def __init__(self, hop: _Optional[_Union[Hop, _Mapping]] = ..., citation: _Optional[_Union[Citation, _Mapping]] = ..., token: _Optional[_Union[Token, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
 
 class BuildContextRequest(_message.Message):
-    __slots__ = ("bank", "query", "max_tokens", "options", "filter")
+    __slots__ = ("bank", "query", "max_tokens", "options", "filter", "as_of", "recency")
     BANK_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    RECENCY_FIELD_NUMBER: _ClassVar[int]
     bank: str
     query: str
     max_tokens: int
     options: AskOptions
     filter: str
-    def __init__(self, bank: _Optional[str] = ..., query: _Optional[str] = ..., max_tokens: _Optional[int] = ..., options: _Optional[_Union[AskOptions, _Mapping]] = ..., filter: _Optional[str] = ...) -> None: ...
+    as_of: _timestamp_pb2.Timestamp
+    recency: Recency
+    def __init__(self, bank: _Optional[str] = ..., query: _Optional[str] = ..., max_tokens: _Optional[int] = ..., options: _Optional[_Union[AskOptions, _Mapping]] = ..., filter: _Optional[str] = ..., as_of: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., recency: _Optional[_Union[Recency, _Mapping]] = ...) -> None: ...
 
 class BuildContextResponse(_message.Message):
     __slots__ = ("text", "citations", "tokens")

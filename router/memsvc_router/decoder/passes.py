@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from memsvc_kernels import attend_rows, chunk_mean
+from memsvc_kernels import attend_masked, attend_rows, chunk_mean
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -61,10 +61,7 @@ class WholePass:
 
     def attend(self, call: LayerCall) -> Tensor:
         """See `Pass.attend`."""
-        out = scaled_dot_product_attention(
-            call.q, call.k, call.v, attn_mask=self._seen, scale=call.scale
-        )
-        return out.transpose(1, 2)
+        return attend_masked(call.q, call.k, call.v, self._seen, call.scale).transpose(1, 2)
 
 
 class EncodePass:
