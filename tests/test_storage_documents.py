@@ -114,7 +114,7 @@ def test_facts_and_texts_leave_out_other_banks(store: Store) -> None:
     store.create_bank("c")
     (mine,), (other,) = add(store, "mine"), add(store, "other", bank="c")
     rows = [mine.row_id, other.row_id, 999]
-    assert store.texts("b", rows) == {mine.row_id: ("A title", "mine")}
+    assert store.texts("b", rows) == {mine.row_id: ("A title", "mine", 1)}
     assert [doc.document_id for doc in store.facts("b", rows)] == [mine.document_id]
     assert [doc.text for doc in store.facts("b", None)] == [""]
 

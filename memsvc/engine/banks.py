@@ -185,15 +185,15 @@ class Banks:
     def texts(self, name: str, blocks: Sequence[BlockRow]) -> list[DocumentText]:
         """Texts of exactly the revisions that the blocks are of, in order. Raises DocumentsLost."""
         row_ids = [b.row_id for b in blocks]
-        texts = self._store.texts(name, row_ids)
-        # Read after the texts: a revision that still stands now stood when they were read.
-        facts = self._facts(name, row_ids)
+        try:
+            found = self._store.texts(name, row_ids)
+        except BankNotFound:
+            found = {}
         for block in blocks:
-            now = facts.get(block.row_id)
-            if block.row_id not in texts or now is None or now.revision != block.revision:
+            if block.row_id not in found or found[block.row_id][2] != block.revision:
                 self.align(name, row_ids)
                 raise DocumentsLost
-        return [DocumentText(*texts[row_id]) for row_id in row_ids]
+        return [DocumentText(*found[row_id][:2]) for row_id in row_ids]
 
     def _load(self, live: LiveBank) -> bool:
         """False if another identity has come to serve the bank meanwhile."""

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn.functional import pad as pad_row
 
 from memsvc_router.api import DocumentText, MemoryView
 from memsvc_router.batching import by_length
@@ -199,10 +200,10 @@ def best_span(
         return None, float("-inf")
     a = start[inside].float().log_softmax(0)
     b = end[inside].float().log_softmax(0)
-    position = inside.unsqueeze(1)
-    ahead = inside.unsqueeze(0) - position
-    allowed = (ahead >= 0) & (ahead < _ANSWER) & (source[inside].unsqueeze(1) == source[inside])
-    joint = (a.unsqueeze(1) + b.unsqueeze(0)).masked_fill(~allowed, float("-inf"))
-    first, last = divmod(int(joint.argmax()), len(inside))
+    own, beyond = source[inside], (0, _ANSWER - 1)
+    ends = pad_row(b, beyond, value=float("-inf")).unfold(0, _ANSWER, 1)  # [T, 32] from each start
+    same = pad_row(own, beyond, value=-1).unfold(0, _ANSWER, 1) == own.unsqueeze(1)
+    joint = (a.unsqueeze(1) + ends).masked_fill(~same, float("-inf"))
+    first, ahead = divmod(int(joint.argmax()), _ANSWER)
     number, begin, _ = row.sources[int(inside[first])]
-    return (number, begin, row.sources[int(inside[last])][2]), float(joint[first, last])
+    return (number, begin, row.sources[int(inside[first + ahead])][2]), float(joint[first, ahead])

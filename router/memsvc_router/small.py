@@ -138,14 +138,15 @@ def _citations(run: BeamGatherer, best: Answer) -> Iterator[Citation]:
     """The answer's own characters first, then what led to it."""
     number, first, last = best.span
     sources = best.reading.path.sources
-    for i in [number, *(i for i in range(len(sources)) if i != number)]:
+    order = [number, *(i for i in range(len(sources)) if i != number)]
+    # Read anew on purpose: the view refuses a document that was deleted or changed meanwhile.
+    texts = run.view.texts([sources[i].handle for i in order])
+    for i, text in zip(order, texts, strict=True):
         source = sources[i]
-        # Read anew on purpose: the view refuses a document that was deleted or changed meanwhile.
-        title = run.view.texts([source.handle])[0].title
         start, end = (first, last) if i == number else (source.start, source.end)
         yield Citation(
             document_id=run.view.document_id(source.handle),
-            title=title,
+            title=text.title,
             quote=source.document.text[start:end],
             start=start,
             end=end,

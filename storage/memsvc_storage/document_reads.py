@@ -81,18 +81,18 @@ class DocumentReads(StoreCore):
                 ]
         return [to_document(bank, row) for row in sorted(rows, key=lambda row: int(row.row_id))]
 
-    def texts(self, bank: str, row_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
-        """Title and text by row; deleted documents are left out. Raises BankNotFound."""
-        found: dict[int, tuple[str, str]] = {}
+    def texts(self, bank: str, row_ids: Sequence[int]) -> dict[int, tuple[str, str, int]]:
+        """Title, text and revision by row; deleted documents are left out. Raises BankNotFound."""
+        found: dict[int, tuple[str, str, int]] = {}
         with self._db.read() as session:
             query = (
-                select(DocumentRow.row_id, DocumentRow.title, TextRow.text)
+                select(DocumentRow.row_id, DocumentRow.title, TextRow.text, DocumentRow.revision)
                 .join(TextRow, TextRow.row_id == DocumentRow.row_id)
                 .where(DocumentRow.bank_id == bank_id(session, bank))
             )
             for some in chunked(row_ids, BATCH):
                 for row in session.execute(query.where(DocumentRow.row_id.in_(some))):
-                    found[row.row_id] = (row.title, row.text)
+                    found[row.row_id] = (row.title, row.text, row.revision)
         return found
 
     def expired(self, now: datetime, limit: int) -> list[tuple[str, str]]:
