@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -189,3 +190,37 @@ def test_budgets_of_tokens_and_time_bound_what_is_read() -> None:
     assert len(cited.quote) < len(long[0].text)
     hurried = reading(made, view, max_seconds=1e-9)
     assert len(only(Hop, hurried)) == 1
+
+
+class Slow(ResidentMemory):
+    """A bank that tells which layers' content was read, and by which thread; `fails`: not before
+    the layer itself asks."""
+
+    def __init__(self, *told: Any, fails: bool = False) -> None:
+        super().__init__(*told)
+        self.reads: list[tuple[int, bool]] = []
+        self._fails, self._own = fails, threading.get_ident()
+
+    def content(
+        self, handles: Sequence[int], layer: int = 0
+    ) -> list[np.ndarray[Any, np.dtype[np.floating[Any]]]]:
+        ours = threading.get_ident() == self._own
+        if handles:
+            self.reads.append((layer, ours))
+        if self._fails and not ours:
+            raise LookupError("too early")
+        return super().content(handles, layer)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_content_of_the_next_layer_is_on_its_way_while_a_layer_computes(fails: bool) -> None:
+    made = model()
+    names = [d.document_id for d in DOCUMENTS]
+    view = Slow(names, DOCUMENTS, made.encode(DOCUMENTS), fails=fails)
+    tokens, routed = made.prompts.question(QUESTIONS[0])
+    plain, fetched = (Feed(state_of(made, v), tokens, range(routed)) for v in (bank(made), view))
+    made.run([plain])
+    made.run([fetched])
+    assert torch.equal(fetched.logits, plain.logits)
+    assert (1, False) in view.reads  # not by the thread that computes
+    assert ((1, True) in view.reads) or not fails  # what did not come is read by who needs it

@@ -158,6 +158,8 @@ class QuestionPass:
         routes = question.view.route_layer(ordinal, rows, question.k, self._rule)
         feed.queries[layer], feed.routes[layer] = rows, routes
         handles = sorted(int(h) for h in routes.documents[0] if h >= 0)
+        if ordinal + 1 < len(self._config.router_layers):
+            question.fetch(ordinal + 1, handles, like=call.k)
         keys, values = question.content(ordinal, handles, like=call.k)
         question.caches[layer].remember(keys, values)
 

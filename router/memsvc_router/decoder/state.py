@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memsvc_router.api import MemoryView, Routes, Step
-from memsvc_router.decoder.arrays import to_tensor
 from memsvc_router.decoder.caches import LayerCache, Pair, stack_content
+from memsvc_router.decoder.fetching import Fetch, moved
 
 _FIRST_POSITION = 3  # the query's positions follow those of k documents (MSA §3)
 _ROOM = 512  # local tokens that caches have room for at first
@@ -36,6 +36,7 @@ class QuestionState:
         self.queries: dict[int, NDArray[np.float32]] = {}
         self.routes: dict[int, Routes] = {}
         self._contents: dict[tuple[int, int], Tensor] = {}
+        self._fetches: dict[int, Fetch] = {}
 
     def positions(self, tokens: int) -> range:
         """Positions of the next tokens."""
@@ -45,13 +46,26 @@ class QuestionState:
     def content(self, ordinal: int, handles: Sequence[int], like: Tensor) -> Pair:
         """Keys and values [G, M, D] of documents in the `ordinal`-th router layer, on the device
         and in the precision of `like` [B, G, T, D]; read once in a question's life."""
-        missing = [h for h in handles if (ordinal, h) not in self._contents]
-        for handle, block in zip(missing, self.view.content(missing, ordinal), strict=True):
-            self._contents[ordinal, handle] = to_tensor(block).to(like)
+        if (fetch := self._fetches.pop(ordinal, None)) is not None:
+            for handle, block in fetch.blocks().items():
+                self._contents[ordinal, handle] = block
+        missing = self._missing(ordinal, handles)
+        found = moved(self.view, ordinal, missing, like.device, like.dtype)
+        for handle, block in zip(missing, found, strict=True):
+            self._contents[ordinal, handle] = block
         blocks = [self._contents[ordinal, handle] for handle in handles]
         if not blocks:
             blocks = [like.new_empty(0, 2, like.shape[1], like.shape[3])]
         return stack_content(blocks)
+
+    def fetch(self, ordinal: int, handles: Sequence[int], like: Tensor) -> None:
+        """Begin to read what `content` will probably be asked for."""
+        missing = self._missing(ordinal, handles)
+        if missing and ordinal not in self._fetches:
+            self._fetches[ordinal] = Fetch(self.view, ordinal, missing, like)
+
+    def _missing(self, ordinal: int, handles: Sequence[int]) -> list[int]:
+        return [handle for handle in handles if (ordinal, handle) not in self._contents]
 
 
 class Feed(Step):
