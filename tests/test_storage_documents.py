@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -23,16 +24,17 @@ pytest_plugins = ["tests.storage_support"]
 
 TEXT = 'Ünïcode — 漢字 🙂\nnew line "quotes" \\ backslash\ttab %s :name'
 TIME = datetime(2024, 2, 29, 23, 59, 59, 123456, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+LATER = TIME + timedelta(days=36_500)
 
 
 def test_a_document_is_read_as_it_was_given(store: Store) -> None:
     metadata: dict[str, str | int | float | bool] = {"s": "é", "i": 2**60, "f": 0.1, "b": False}
-    new = NewDocument(TEXT, "Títle", "my-id", metadata, TIME, TIME + timedelta(days=1))
+    new = NewDocument(TEXT, "Títle", "my-id", metadata, TIME, LATER)
     (given,) = documents(store.add_documents("b", [new]).documents)
     read = store.get_document("b", "my-id")
     assert read == given
     assert (read.title, read.text, read.metadata) == ("Títle", TEXT, metadata)
-    assert (read.event_time, read.expire_time) == (TIME, TIME + timedelta(days=1))
+    assert (read.event_time, read.expire_time) == (TIME, LATER)
     assert read.event_time is not None
     assert read.event_time.tzinfo is UTC
     assert (read.state, read.revision) == ("PENDING", 1)
@@ -139,10 +141,10 @@ def test_a_change_of_text_waits_for_encoding_at_the_next_revision(store: Store) 
 def test_a_change_of_metadata_keeps_the_block(store: Store) -> None:
     (doc,) = add(store, "text")
     rows = commit(store, [doc])
-    changes = DocumentChanges(metadata={"k": 1}, expire_time=TIME, title="A title")
+    changes = DocumentChanges(metadata={"k": 1}, expire_time=LATER, title="A title")
     changed, operation = store.update_document("b", doc.document_id, changes)
     assert operation is None
-    assert (changed.metadata, changed.expire_time) == ({"k": 1}, TIME)
+    assert (changed.metadata, changed.expire_time) == ({"k": 1}, LATER)
     assert (changed.state, changed.revision) == ("READY", 1)
     assert changed.etag != doc.etag
     assert store.block_rows("b", [doc.row_id]) == rows
@@ -247,3 +249,19 @@ def test_everything_is_there_after_a_restart(place: Place) -> None:
     store = place.open()
     assert [store.list_documents("b", 10, with_text=True), store.get_bank("b")] == before
     assert [doc.document_id for doc in store.pending(10, 100)] == [docs[2].document_id]
+
+
+def test_what_has_expired_is_gone_before_it_is_swept(store: Store) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=0.3)
+    added = store.add_documents("b", [NewDocument("short-lived", "t", "gone", expire_time=soon)])
+    assert store.get_document("b", "gone").text == "short-lived"
+    time.sleep(0.4)
+    with pytest.raises(DocumentNotFound):
+        store.get_document("b", "gone")
+    with pytest.raises(DocumentNotFound):
+        store.update_document("b", "gone", DocumentChanges(expire_time=None))
+    assert store.list_documents("b", 10).items == []
+    assert [name for _, name in store.expired(datetime.now(UTC), 10)] == ["gone"]
+    store.delete_document("b", "gone")  # as the sweeper does
+    assert store.get_bank("b").document_count == 0
+    assert added.operation.total == 1

@@ -1,5 +1,5 @@
-"""The sweeper: expired documents are deleted, mostly dead banks compacted, old requests forgotten,
-large banks given a faster way of routing.
+"""The sweeper: expired sessions and documents are deleted, mostly dead banks compacted, old
+requests forgotten, large banks given a faster way of routing.
 
 Knows the engine's verbs only.
 """
@@ -12,7 +12,15 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from memsvc_storage import BankNotFound, BankStats, CompactReport, Document, DocumentNotFound
+from memsvc_storage import (
+    BankNotFound,
+    BankStats,
+    CompactReport,
+    Document,
+    DocumentNotFound,
+    Forgotten,
+    SessionNotFound,
+)
 
 from memsvc.engine.errors import EngineStopped
 from memsvc.engine.types import EngineConfig
@@ -22,6 +30,8 @@ _DELETE_AT_ONCE = 256
 
 
 class _Verbs(Protocol):
+    async def expired_sessions(self, now: datetime, limit: int) -> list[tuple[str, str]]: ...
+    async def delete_session(self, bank: str, session_id: str) -> Forgotten: ...
     async def expired(self, now: datetime, limit: int) -> list[tuple[str, str]]: ...
     async def delete_document(self, bank: str, document_id: str) -> Document: ...
     async def prune(self, before: datetime) -> int: ...
@@ -44,6 +54,7 @@ class Sweeper:
     async def run(self) -> None:
         while True:
             try:
+                await self._delete_expired_sessions()
                 await self._delete_expired()
                 if time.monotonic() >= self._next_compaction:
                     self._next_compaction = time.monotonic() + self._config.compact_seconds
@@ -56,6 +67,15 @@ class Sweeper:
             except Exception as error:
                 _LOG.error("sweeping failed and is tried again: %s", type(error).__name__)
             await asyncio.sleep(self._config.sweep_seconds)
+
+    async def _delete_expired_sessions(self) -> None:
+        """Before documents: a session's turns expire with it, and go at once this way."""
+        while expired := await self._verbs.expired_sessions(datetime.now(UTC), _DELETE_AT_ONCE):
+            for bank, session_id in expired:
+                try:
+                    await self._verbs.delete_session(bank, session_id)
+                except (BankNotFound, SessionNotFound):
+                    continue  # somebody else was faster
 
     async def _delete_expired(self) -> None:
         while expired := await self._verbs.expired(datetime.now(UTC), _DELETE_AT_ONCE):

@@ -180,10 +180,11 @@ class StoreVerbs:
         changes: DocumentChanges,
         etag: str | None = None,
         idempotency: Idempotency | None = None,
+        keep_version: bool = False,
     ) -> tuple[Document, Operation | None]:
         def work() -> tuple[Document, Operation | None]:
             document, operation = self._store.update_document(
-                bank, document_id, changes, etag, idempotency
+                bank, document_id, changes, etag, idempotency, keep_version
             )
             self._banks.align(bank, [document.row_id])
             return document, operation

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from memsvc_storage.errors import InvalidDocument
 from memsvc_storage.rows import DocumentChanges, NewDocument, Scalar, Unset
+from memsvc_storage.session_rows import NewSession, NewTurn
 
 
 def check_document(doc: NewDocument) -> InvalidDocument | None:
@@ -38,6 +39,28 @@ def check_changes(fields: DocumentChanges) -> None:
         _check_metadata(fields.metadata)
     _check_time("event_time", fields.event_time)
     _check_time("expire_time", fields.expire_time)
+
+
+def check_session(new: NewSession) -> None:
+    """Raises InvalidDocument naming the field."""
+    if new.session_id == "":
+        raise InvalidDocument("session_id", "is empty")
+    _check_text("session_id", new.session_id or "")
+    _check_text("agent", new.agent)
+    _check_metadata(new.metadata)
+    _check_time("expire_time", new.expire_time)
+
+
+def check_turn(turn: NewTurn) -> None:
+    """Raises InvalidDocument naming the field."""
+    if turn.turn_id == "":
+        raise InvalidDocument("turn_id", "is empty")
+    for field in ("turn_id", "role", "content", "title", "text"):
+        _check_text(field, getattr(turn, field) or "")
+    for call in turn.tool_calls:
+        for value in (call.id, call.name, call.arguments, call.result):
+            _check_text("tool_calls", value)
+    _check_time("time", turn.time)
 
 
 def _check_text(field: str, value: str) -> None:

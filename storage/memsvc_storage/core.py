@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Row, func, select, update
+from sqlalchemy import ColumnElement, Row, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from memsvc_storage.database import Database
@@ -63,6 +63,11 @@ class StoreCore:
 def now() -> datetime:
     """The present, UTC."""
     return datetime.now(UTC)
+
+
+def unexpired(expire_time: InstrumentedAttribute[datetime | None]) -> ColumnElement[bool]:
+    """The condition that a row's time has not come: what has expired is gone, swept or not."""
+    return or_(expire_time.is_(None), expire_time > now())
 
 
 def find_bank(session: Session, name: str) -> BankRow:

@@ -12,7 +12,15 @@ from typing import Any
 from sqlalchemy import Row, Select, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from memsvc_storage.core import BATCH, FACTS, StoreCore, bank_id, to_document, within
+from memsvc_storage.core import (
+    BATCH,
+    FACTS,
+    StoreCore,
+    bank_id,
+    to_document,
+    unexpired,
+    within,
+)
 from memsvc_storage.errors import DocumentNotFound
 from memsvc_storage.models import BankRow, DocumentRow, TextRow
 from memsvc_storage.rows import Document, Page, chunked
@@ -28,6 +36,7 @@ class DocumentReads(StoreCore):
                 _facts(with_text=True).where(
                     DocumentRow.bank_id == bank_id(session, bank),
                     DocumentRow.document_id == document_id,
+                    unexpired(DocumentRow.expire_time),
                 )
             ).one_or_none()
         if row is None:
@@ -63,7 +72,9 @@ class DocumentReads(StoreCore):
         self, session: Session, bank: str, after: int, count: int, with_text: bool
     ) -> Sequence[Row[*tuple[Any, ...]]]:
         query = _facts(with_text).where(
-            DocumentRow.bank_id == bank_id(session, bank), DocumentRow.row_id > after
+            DocumentRow.bank_id == bank_id(session, bank),
+            DocumentRow.row_id > after,
+            unexpired(DocumentRow.expire_time),
         )
         return session.execute(query.order_by(DocumentRow.row_id).limit(count)).all()
 

@@ -6,11 +6,10 @@ that a deletion leaves behind; compaction does the rest).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from memsvc_storage.adding import accept, insert_documents
@@ -25,14 +24,11 @@ from memsvc_storage.core import (
     text_size,
     to_document,
 )
-from memsvc_storage.errors import (
-    DocumentNotFound,
-    QuotaExceeded,
-)
-from memsvc_storage.feedback import forget_feedback
+from memsvc_storage.deleting import delete_rows, drop_blocks
+from memsvc_storage.errors import DocumentNotFound, QuotaExceeded
 from memsvc_storage.ids import new_etag
-from memsvc_storage.models import BankRow, DocumentRow, NextBlock, StoredBlock, TextRow
-from memsvc_storage.operations import begin, settle, to_operation
+from memsvc_storage.models import BankRow, DocumentRow, TextRow
+from memsvc_storage.operations import begin, to_operation
 from memsvc_storage.replay import operation_of, pack_document, record, recorded, unpack_documents
 from memsvc_storage.rows import (
     UNSET,
@@ -44,6 +40,8 @@ from memsvc_storage.rows import (
     Operation,
     Unset,
 )
+from memsvc_storage.turns import reword_turn
+from memsvc_storage.versions import keep
 
 
 class DocumentWrites(StoreCore):
@@ -87,10 +85,12 @@ class DocumentWrites(StoreCore):
         changes: DocumentChanges,
         etag: str | None = None,
         idempotency: Idempotency | None = None,
+        keep_version: bool = False,
     ) -> tuple[Document, Operation | None]:
         """Change a document. Another title or text drops its block, makes it PENDING at the next
         revision and starts an operation, as does the same text given again to a FAILED document;
-        all else keeps the block.
+        all else keeps the block. `keep_version`: the title and text replaced are kept as a version.
+        A turn given another text says that from then on, and no more calls tools.
 
         Raises BankNotFound, DocumentNotFound, EtagMismatch, QuotaExceeded, InvalidDocument,
         RequestConflict.
@@ -105,7 +105,9 @@ class DocumentWrites(StoreCore):
                 operation = operation_of(session, operation_id) if operation_id else None
                 return replayed, operation
             row, body = _load(session, bank, document_id, etag)
-            operation = _change(session, bank, row, body, changes)
+            if row.expire_time is not None and row.expire_time <= now():
+                raise DocumentNotFound(bank, document_id)
+            operation = _change(session, bank, row, body, changes, keep_version)
             document = to_document(bank, row, body.text)
             facts = {
                 "document": pack_document(document),
@@ -133,7 +135,7 @@ class DocumentWrites(StoreCore):
             else:
                 row, _ = _load(session, bank, document_id, etag)
                 packed = pack_document(to_document(bank, row))
-                _delete(session, row)
+                delete_rows(session, row.bank_id, [row.row_id])
                 record(session, idempotency, {"document": packed})
             document = unpack_documents(session, bank, [packed])[0]
             assert isinstance(document, Document)
@@ -157,11 +159,18 @@ def _load(
 
 
 def _change(
-    session: Session, bank: str, row: DocumentRow, body: TextRow, changes: DocumentChanges
+    session: Session,
+    bank: str,
+    row: DocumentRow,
+    body: TextRow,
+    changes: DocumentChanges,
+    keep_version: bool,
 ) -> Operation | None:
     """Apply changes; the new operation if the document must be encoded anew."""
     title = row.title if isinstance(changes.title, Unset) else changes.title
     content = body.text if isinstance(changes.text, Unset) else changes.text
+    changed = (title, content) != (row.title, body.text)
+    kept = keep(session, row, body) if keep_version and changed else 0
     if not isinstance(changes.metadata, Unset):
         row.meta = plain(changes.metadata)
     if not isinstance(changes.event_time, Unset):
@@ -170,10 +179,12 @@ def _change(
         row.expire_time = changes.expire_time
     row.etag, row.update_time = new_etag(), now()
     again = row.state == "FAILED" and changes.text is not UNSET
-    if (title, content) == (row.title, body.text) and not again:
+    if not changed and not again:
         return None
-    _weigh(find_bank(session, bank), row, text_size(title, content))
-    drop_block(session, row)
+    _weigh(find_bank(session, bank), row, text_size(title, content), kept)
+    drop_blocks(session, row.bank_id, [row.row_id])
+    if content != body.text:
+        reword_turn(session, row.row_id, content)
     operation = begin(session, bank, "ENCODE", 1)
     row.title, body.text = title, content
     row.revision += 1
@@ -183,36 +194,9 @@ def _change(
     return to_operation(operation)
 
 
-def _weigh(bank: BankRow, row: DocumentRow, size: int) -> None:
-    would_be = bank.text_bytes - row.text_bytes + size
-    if bank.quota_bytes is not None and would_be > bank.quota_bytes and size > row.text_bytes:
+def _weigh(bank: BankRow, row: DocumentRow, size: int, kept: int) -> None:
+    more = size + kept - row.text_bytes
+    would_be = bank.text_bytes + more
+    if bank.quota_bytes is not None and would_be > bank.quota_bytes and more > 0:
         raise QuotaExceeded(bank.name, bank.quota_bytes, would_be)
     bank.text_bytes, row.text_bytes = would_be, size
-
-
-def drop_block(session: Session, row: DocumentRow) -> None:
-    """Take a document's blocks away; whoever waited for its encoding need not any more."""
-    size = session.scalar(select(StoredBlock.bytes).where(StoredBlock.row_id == row.row_id))
-    if size is not None:
-        session.execute(delete(StoredBlock).where(StoredBlock.row_id == row.row_id))
-        less = BankRow.kv_bytes - size
-        session.execute(update(BankRow).where(BankRow.id == row.bank_id).values(kv_bytes=less))
-    session.execute(delete(NextBlock).where(NextBlock.row_id == row.row_id))
-    if row.operation_id is not None:
-        settle(session, done=Counter([row.operation_id]))
-        row.operation_id = None
-
-
-def _delete(session: Session, row: DocumentRow) -> None:
-    drop_block(session, row)
-    forget_feedback(session, row.row_id)
-    session.flush()
-    session.execute(
-        update(BankRow)
-        .where(BankRow.id == row.bank_id)
-        .values(
-            text_bytes=BankRow.text_bytes - row.text_bytes,
-            document_count=BankRow.document_count - 1,
-        )
-    )
-    session.execute(delete(DocumentRow).where(DocumentRow.row_id == row.row_id))

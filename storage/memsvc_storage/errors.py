@@ -64,6 +64,68 @@ class DocumentExists(StorageError):
         self.document_id = document_id
 
 
+class SessionNotFound(StorageError):
+    """No session has this id in the bank, or not any more."""
+
+    def __init__(self, bank: str, session_id: str) -> None:
+        super().__init__(f"session {session_id!r} does not exist in bank {bank!r}")
+        self.bank = bank
+        self.session_id = session_id
+
+
+class SessionExists(StorageError):
+    """A session of this id exists already in the bank."""
+
+    def __init__(self, bank: str, session_id: str) -> None:
+        super().__init__(f"session {session_id!r} exists already in bank {bank!r}")
+        self.bank = bank
+        self.session_id = session_id
+
+
+class SessionEnded(StorageError):
+    """The session takes no more turns."""
+
+    def __init__(self, bank: str, session_id: str) -> None:
+        super().__init__(f"session {session_id!r} of bank {bank!r} has ended")
+        self.bank = bank
+        self.session_id = session_id
+
+
+class TurnNotFound(StorageError):
+    """The session has no turn of this id."""
+
+    def __init__(self, bank: str, session_id: str, turn_id: str) -> None:
+        super().__init__(f"session {session_id!r} of bank {bank!r} has no turn {turn_id!r}")
+        self.bank = bank
+        self.session_id = session_id
+        self.turn_id = turn_id
+
+
+class TurnExists(StorageError):
+    """The session has another turn of this id."""
+
+    def __init__(self, bank: str, session_id: str, turn_id: str) -> None:
+        super().__init__(
+            f"session {session_id!r} of bank {bank!r} has another turn {turn_id!r} already"
+        )
+        self.bank = bank
+        self.session_id = session_id
+        self.turn_id = turn_id
+
+
+class TurnOutOfOrder(StorageError):
+    """The caller wants to append after a turn that is not the `last` one ("": there is none)."""
+
+    def __init__(self, bank: str, session_id: str, after: str, last: str) -> None:
+        super().__init__(
+            f"the last turn of session {session_id!r} of bank {bank!r} is {last!r}, not {after!r}"
+        )
+        self.bank = bank
+        self.session_id = session_id
+        self.after = after
+        self.last = last
+
+
 class FeedbackNotFound(StorageError):
     """No feedback has this id in the bank."""
 

@@ -83,18 +83,22 @@ class FeedbackVerbs(StoreCore):
             session.execute(delete(FeedbackRow).where(FeedbackRow.id == row.id))
 
 
-def forget_feedback(session: Session, row_id: int) -> None:
-    """Take back what was said of a document that is about to be deleted."""
-    mentions = select(FeedbackDocument.id).where(FeedbackDocument.row_id == row_id)
-    needing = list(session.scalars(mentions.where(FeedbackDocument.relevant)))
-    others = list(session.scalars(mentions.where(~FeedbackDocument.relevant)))
-    session.execute(delete(FeedbackDocument).where(FeedbackDocument.row_id == row_id))
-    for some in chunked(needing, BATCH):
-        session.execute(delete(FeedbackRow).where(FeedbackRow.id.in_(some)))
+def forget_feedback(session: Session, row_ids: Sequence[int]) -> None:
+    """Take back what was said of documents that are about to be deleted."""
+    needing: set[int] = set()
+    others: set[int] = set()
+    for some in chunked(row_ids, BATCH):
+        of_these = FeedbackDocument.row_id.in_(some)
+        mentions = select(FeedbackDocument.id, FeedbackDocument.relevant).where(of_these)
+        for mention in session.execute(mentions):
+            (needing if mention.relevant else others).add(mention.id)
+        session.execute(delete(FeedbackDocument).where(of_these))
+    for batch in chunked(sorted(needing), BATCH):
+        session.execute(delete(FeedbackRow).where(FeedbackRow.id.in_(batch)))
     names_none = ~exists().where(FeedbackDocument.id == FeedbackRow.id)
     silent = names_none, FeedbackRow.verdict == "", FeedbackRow.answer == ""
-    for some in chunked(others, BATCH):
-        session.execute(delete(FeedbackRow).where(FeedbackRow.id.in_(some), *silent))
+    for batch in chunked(sorted(others), BATCH):
+        session.execute(delete(FeedbackRow).where(FeedbackRow.id.in_(batch), *silent))
 
 
 def _check(new: NewFeedback) -> None:

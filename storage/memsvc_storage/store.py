@@ -2,7 +2,8 @@
 
 Knows how the groups of verbs come together, how a directory is opened and locked. The verbs:
 `banks`, `document_reads`, `document_writes`, `block_reads`, `block_writes`, `inspection`,
-`compaction`, `reencoding`, `operations`, `feedback`.
+`compaction`, `reencoding`, `operations`, `feedback`, `sessions`, `turns`, `appending`,
+`versions`, `forgetting`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from memsvc_storage.appending import AppendingVerbs
 from memsvc_storage.banks import BankVerbs
 from memsvc_storage.compaction import CompactionVerbs
 from memsvc_storage.database import Database
@@ -18,9 +20,13 @@ from memsvc_storage.document_reads import DocumentReads
 from memsvc_storage.document_writes import DocumentWrites
 from memsvc_storage.errors import StoreLocked
 from memsvc_storage.feedback import FeedbackVerbs
+from memsvc_storage.forgetting import ForgettingVerbs
 from memsvc_storage.operations import OperationVerbs
 from memsvc_storage.recovery import recover
 from memsvc_storage.reencoding import ReencodingVerbs
+from memsvc_storage.sessions import SessionVerbs
+from memsvc_storage.turns import TurnReads
+from memsvc_storage.versions import VersionVerbs
 
 LOCK_NAME = "lock"
 
@@ -33,6 +39,11 @@ class Store(
     ReencodingVerbs,
     OperationVerbs,
     FeedbackVerbs,
+    SessionVerbs,
+    TurnReads,
+    AppendingVerbs,
+    VersionVerbs,
+    ForgettingVerbs,
 ):
     """Synchronous and thread-safe: reads run side by side, writes one after the other. A write
     is durable when its verb returns; every verb raises StorageError once the store is closed."""
