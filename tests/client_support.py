@@ -164,6 +164,20 @@ class Documents(document_pb2_grpc.DocumentServiceServicer):
         self.record.enter("DeleteDocument", request, context)
         return Empty()
 
+    def ForgetDocuments(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.record.enter("ForgetDocuments", request, context)
+        done = request.compact and not request.validate_only
+        return document_pb2.ForgetDocumentsResponse(
+            document_count=3, version_count=2, session_count=1, text_bytes=2048, compacted=done
+        )
+
+    def ListDocumentVersions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.record.enter("ListDocumentVersions", request, context)
+        first = int(request.page_token or 9)
+        one = document_pb2.DocumentVersion(revision=first, title="T", text=f"text {first}")
+        token = str(first - 1) if first > 7 else ""
+        return document_pb2.ListDocumentVersionsResponse(versions=[one], next_page_token=token)
+
 
 class Memory(memory_pb2_grpc.MemoryServiceServicer):
     def __init__(self, record: Record) -> None:
@@ -224,8 +238,9 @@ def _generic(record: Record) -> list[Any]:
 
 
 @contextmanager
-def small_server() -> Iterator[tuple[str, Record]]:
-    """The address of a running server, and its record."""
+def small_server(*more: tuple[Any, Any]) -> Iterator[tuple[str, Record]]:
+    """The address of a running server, and its record. `more`: what adds a service to a server, and
+    the service's class."""
     record = Record()
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
     services: list[tuple[Any, Any]] = [
@@ -233,6 +248,7 @@ def small_server() -> Iterator[tuple[str, Record]]:
         (document_pb2_grpc.add_DocumentServiceServicer_to_server, Documents),
         (memory_pb2_grpc.add_MemoryServiceServicer_to_server, Memory),
         (operation_pb2_grpc.add_OperationServiceServicer_to_server, Operations),
+        *more,
     ]
     for add_to, servicer in services:
         add_to(servicer(record), server)

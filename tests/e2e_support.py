@@ -40,6 +40,14 @@ FACTS = [
     ),
 ]
 
+TALK = [
+    ("user", "My sister Wilhelmina keeps her sailing boat in the harbour of Flensburg."),
+    ("assistant", "Noted: Wilhelmina's boat lies in Flensburg."),
+    ("user", "For lunch I had lentil soup with too much pepper."),
+    ("assistant", "I hope that it was good nevertheless."),
+]
+QUESTION = "Where does Wilhelmina keep her sailing boat?"
+
 
 def environment() -> dict[str, str]:
     path = os.pathsep.join(str(ROOT / folder) for folder in FOLDERS)
@@ -79,6 +87,12 @@ def serving(data: Path, *more: str) -> Iterator[Served]:
             process.send_signal(signal.SIGTERM)
         process.wait(60)
         process.stdout.close()
+
+
+def files_with(word: str, data: Path) -> list[Path]:
+    """Files of the server's that hold the word."""
+    files = [path for path in data.rglob("*") if path.is_file()]
+    return [path for path in files if word.encode() in path.read_bytes()]
 
 
 def wait_for_model(client: MemoryClient, seconds: float = 120) -> None:

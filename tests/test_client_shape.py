@@ -11,8 +11,15 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memsvc_client import AsyncMemoryClient, InvalidArgument, MemoryClient, NewDocument
-from memsvc_client.names import bank_name, document_name, operation_name
+from memsvc_client import (
+    AsyncMemoryClient,
+    AsyncSessionHandle,
+    InvalidArgument,
+    MemoryClient,
+    NewDocument,
+    SessionHandle,
+)
+from memsvc_client.names import bank_name, document_name, operation_name, session_name, turn_id
 from memsvc_client.wire import MAX_INTEGER, to_scalars, to_struct
 
 from tests.client_support import Record, small_server
@@ -39,12 +46,15 @@ def verbs(client: type) -> dict[str, object]:
     }
 
 
-def test_both_clients_have_the_same_verbs_and_arguments() -> None:
-    blocking, asynchronous = verbs(MemoryClient), verbs(AsyncMemoryClient)
-    assert blocking.keys() == asynchronous.keys()
-    for name in blocking:
-        ours = inspect.signature(getattr(MemoryClient, name)).parameters
-        theirs = inspect.signature(getattr(AsyncMemoryClient, name)).parameters
+@pytest.mark.parametrize(
+    ("blocking", "asynchronous"),
+    [(MemoryClient, AsyncMemoryClient), (SessionHandle, AsyncSessionHandle)],
+)
+def test_both_clients_have_the_same_verbs_and_arguments(blocking: type, asynchronous: type) -> None:
+    assert verbs(blocking).keys() == verbs(asynchronous).keys()
+    for name in verbs(blocking):
+        ours = inspect.signature(getattr(blocking, name)).parameters
+        theirs = inspect.signature(getattr(asynchronous, name)).parameters
         assert list(ours) == list(theirs), name
         for argument in ours:
             assert ours[argument].default == theirs[argument].default, (name, argument)
@@ -59,9 +69,18 @@ def test_every_method_of_the_api_has_a_verb() -> None:
         feedback_pb2,
         memory_pb2,
         operation_pb2,
+        session_pb2,
     )
 
-    modules = (admin_pb2, bank_pb2, document_pb2, feedback_pb2, memory_pb2, operation_pb2)
+    modules = (
+        admin_pb2,
+        bank_pb2,
+        document_pb2,
+        feedback_pb2,
+        memory_pb2,
+        operation_pb2,
+        session_pb2,
+    )
     methods = [
         method.name
         for module in modules
@@ -90,6 +109,8 @@ def test_ids_and_names_are_both_understood() -> None:
     assert bank_name("b") == bank_name("banks/b") == "banks/b"
     assert document_name("b", "d") == document_name("banks/b", "banks/b/documents/d")
     assert operation_name("operations/o") == "operations/o"
+    assert session_name("b", "s") == session_name("b", "banks/b/sessions/s")
+    assert turn_id("b", "t") == turn_id("b", "banks/b/sessions/s/turns/t") == "t"
 
 
 @pytest.mark.parametrize("bad", ["", "a/b", "banks/", "banks/a/documents/d"])

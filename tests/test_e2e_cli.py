@@ -14,7 +14,15 @@ import pytest
 from memsvc_client import MemoryClient
 from memsvc_client.cli import exits
 
-from tests.e2e_support import FACTS, Served, environment, serving, wait_for_model
+from tests.e2e_support import (
+    FACTS,
+    QUESTION,
+    TALK,
+    Served,
+    environment,
+    serving,
+    wait_for_model,
+)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +120,48 @@ def test_deleting(served: Served) -> None:
     assert report["bytes_after"] < report["bytes_before"]
     data(served, "bank", "delete", "short", "--yes")
     assert memsvc(served, "bank", "show", "short").returncode == exits.NOT_FOUND
+
+
+def test_a_conversation_on_the_command_line(served: Served) -> None:
+    bank = "talks"
+
+    def run(*arguments: str, code: int = exits.OK) -> subprocess.CompletedProcess[str]:
+        done = memsvc(served, *arguments)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    run("bank", "create", bank)
+    run("session", "create", bank, "talk", "--agent", "guide")
+    for role, content in TALK:
+        run("session", "append", bank, "talk", role, content)
+    assert TALK[0][1] in run("session", "turns", bank, "talk").stdout
+    found = run("session", "recall", bank, "talk", QUESTION, "--recency-days", "30").stdout
+    assert "Flensburg" in found
+    built = run("session", "context", bank, "talk", "--query", QUESTION, "--max-tokens", "200")
+    assert "Flensburg" in built.stdout
+    assert "tokens" in built.stderr
+    turns = data(served, "session", "turns", bank, "talk")
+    run("session", "fork", bank, "talk", "--turn", turns[1]["name"], "--id", "fork")
+    assert data(served, "session", "show", bank, "fork")["forked_at"] in turns[1]["name"]
+    assert [one["name"] for one in data(served, "session", "list", bank, "--agent", "guide")] == [
+        f"banks/{bank}/sessions/talk",
+        f"banks/{bank}/sessions/fork",
+    ]
+    run("session", "end", bank, "talk")
+    run("session", "append", bank, "talk", "user", "More.", code=exits.REFUSED)
+    past = ("--as-of", "2020-01-01T00:00:00Z")
+    assert "Flensburg" not in memsvc(served, "recall", bank, QUESTION, *past).stdout
+    run("doc", "versions", bank, turns[0]["document"])
+    dry = data(served, "doc", "forget", bank, "--session", "talk", "--dry-run")
+    assert (dry["document_count"], dry["session_count"]) == (4, 1)
+    assert (
+        "in no file any more"
+        in run("doc", "forget", bank, "--agent", "guide", "--compact", "-y").stdout
+    )
+    run("session", "show", bank, "talk", code=exits.NOT_FOUND)
+    run("session", "create", bank, "last")
+    run("session", "delete", bank, "last", "--yes")
+    assert data(served, "session", "list", bank) == []
 
 
 def test_serve_stops_when_told(tmp_path: Path) -> None:

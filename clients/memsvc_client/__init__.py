@@ -9,6 +9,7 @@ with MemoryClient("127.0.0.1:7600") as memory:
 """
 
 from memsvc_client.async_client import AsyncMemoryClient
+from memsvc_client.async_sessions import AsyncSessionHandle
 from memsvc_client.call import Page
 from memsvc_client.client import MemoryClient
 from memsvc_client.comparing import (
@@ -55,6 +56,7 @@ from memsvc_client.events import (
     Hop,
     LayerRoute,
     Recall,
+    Recency,
     Sampling,
     Token,
     Usage,
@@ -81,6 +83,19 @@ from memsvc_client.resources import (
     Verdict,
     VerifyReport,
 )
+from memsvc_client.session_resources import (
+    AppendResult,
+    DocumentVersion,
+    ForgetReceipt,
+    Memory,
+    NewTurn,
+    Scope,
+    Session,
+    SessionContext,
+    ToolCall,
+    Turn,
+)
+from memsvc_client.sessions import SessionHandle
 
 __all__ = [
     "UNSET",
@@ -88,9 +103,11 @@ __all__ = [
     "AddResult",
     "AlreadyExists",
     "Answer",
+    "AppendResult",
     "AskOptions",
     "AsyncMemoryClient",
     "AsyncPager",
+    "AsyncSessionHandle",
     "Bank",
     "BankEstimate",
     "Cancelled",
@@ -113,11 +130,13 @@ __all__ = [
     "DataLoss",
     "DeadlineExceeded",
     "Document",
+    "DocumentVersion",
     "Done",
     "Event",
     "FailedPrecondition",
     "Feedback",
     "FieldViolation",
+    "ForgetReceipt",
     "Hit",
     "Hop",
     "Identity",
@@ -126,22 +145,31 @@ __all__ = [
     "Internal",
     "InvalidArgument",
     "LayerRoute",
+    "Memory",
     "MemoryClient",
     "MemsvcError",
     "NewDocument",
+    "NewTurn",
     "NotFound",
     "Operation",
     "Page",
     "Pager",
     "PermissionDenied",
     "Recall",
+    "Recency",
     "Reencoding",
-    "Routing",
     "ResourceExhausted",
+    "Routing",
     "Sampling",
+    "Scope",
     "ServerInfo",
     "ServingState",
+    "Session",
+    "SessionContext",
+    "SessionHandle",
     "Token",
+    "ToolCall",
+    "Turn",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",

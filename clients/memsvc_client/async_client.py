@@ -9,7 +9,8 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import datetime
 
 from memsvc_client import bank_calls, document_calls
-from memsvc_client.async_verbs import AsyncMemoryVerbs
+from memsvc_client.async_forget_verbs import AsyncForgetVerbs
+from memsvc_client.async_sessions import AsyncSessionOpener
 from memsvc_client.pagers import AsyncPager
 from memsvc_client.resources import (
     UNSET,
@@ -34,7 +35,7 @@ from memsvc_client.transport import (
 )
 
 
-class AsyncMemoryClient(AsyncMemoryVerbs):
+class AsyncMemoryClient(AsyncSessionOpener, AsyncForgetVerbs):
     """Talks to one memsvc server; an async context manager; for one event loop."""
 
     async def create_bank(
@@ -204,9 +205,11 @@ class AsyncMemoryClient(AsyncMemoryVerbs):
         etag: str = "",
         request_id: str | None = None,
         validate_only: bool = False,
+        keep_version: bool = False,
         timeout: float | None = None,
     ) -> UpdateResult:
-        """Change what is given; None clears a time. Raises NotFound, Aborted, ResourceExhausted."""
+        """Change what is given; None clears a time. `keep_version`: title and text as they are now
+        stay in `list_document_versions`. Raises NotFound, Aborted, ResourceExhausted."""
         changes = {
             "title": title,
             "text": text,
@@ -215,7 +218,7 @@ class AsyncMemoryClient(AsyncMemoryVerbs):
             "expire_time": expire_time,
         }
         call = document_calls.update_document(
-            bank, document, changes, etag, request_id, validate_only
+            bank, document, changes, etag, request_id, validate_only, keep_version
         )
         return await self._run(call, timeout)
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from memsvc_client import compare_calls, feedback_calls, memory_calls
 from memsvc_client.async_transport import AsyncTransport
 from memsvc_client.comparing import CompareEvent, CompareQuestion, CompareSettings, ReportBuilder
 from memsvc_client.errors import DeadlineExceeded
-from memsvc_client.events import Answer, AnswerBuilder, AskOptions, Context, Event, Recall
-from memsvc_client.names import last_id
+from memsvc_client.events import (
+    Answer,
+    AnswerBuilder,
+    AskOptions,
+    Context,
+    Event,
+    Recall,
+    Recency,
+)
+from memsvc_client.names import bank_name, last_id
 from memsvc_client.pagers import AsyncPager
 from memsvc_client.resources import (
     Feedback,
@@ -34,10 +43,16 @@ class AsyncMemoryVerbs(AsyncTransport):
         *,
         options: AskOptions = AskOptions(),
         filter: str = "",
+        as_of: datetime | None = None,
+        recency: Recency | None = None,
         timeout: float | None = None,
     ) -> Recall:
-        """Which documents does this question need? Best first."""
-        return await self._run(memory_calls.recall(bank, question, options, filter), timeout)
+        """Which documents does this question need? Best first.
+
+        `as_of`: of what was known by then; `recency`: what is recent counts for more.
+        """
+        call = memory_calls.recall(bank, question, options, filter, as_of, recency)
+        return await self._run(call, timeout)
 
     def ask(
         self,
@@ -46,13 +61,16 @@ class AsyncMemoryVerbs(AsyncTransport):
         *,
         options: AskOptions = AskOptions(),
         filter: str = "",
+        as_of: datetime | None = None,
+        recency: Recency | None = None,
         timeout: float | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Hops, citations and pieces of the answer as they come, then Done.
 
         The call begins with the first event that is read; leaving early cancels it.
         """
-        return self._receive(memory_calls.ask(bank, question, options, filter), timeout)
+        call = memory_calls.ask(bank, question, options, filter, as_of, recency)
+        return self._receive(call, timeout)
 
     async def ask_answer(
         self,
@@ -61,12 +79,20 @@ class AsyncMemoryVerbs(AsyncTransport):
         *,
         options: AskOptions = AskOptions(),
         filter: str = "",
+        as_of: datetime | None = None,
+        recency: Recency | None = None,
         timeout: float | None = None,
     ) -> Answer:
         """The whole answer at once."""
-        builder = AnswerBuilder()
+        builder = AnswerBuilder(bank_name(bank), question)
         async for event in self.ask(
-            bank, question, options=options, filter=filter, timeout=timeout
+            bank,
+            question,
+            options=options,
+            filter=filter,
+            as_of=as_of,
+            recency=recency,
+            timeout=timeout,
         ):
             builder.add(event)
         return builder.answer()
@@ -79,10 +105,12 @@ class AsyncMemoryVerbs(AsyncTransport):
         *,
         options: AskOptions = AskOptions(),
         filter: str = "",
+        as_of: datetime | None = None,
+        recency: Recency | None = None,
         timeout: float | None = None,
     ) -> Context:
         """Text for any language model's prompt, of at most `max_tokens` tokens."""
-        call = memory_calls.build_context(bank, query, max_tokens, options, filter)
+        call = memory_calls.build_context(bank, query, max_tokens, options, filter, as_of, recency)
         return await self._run(call, timeout)
 
     def compare(
@@ -142,6 +170,23 @@ class AsyncMemoryVerbs(AsyncTransport):
         call = feedback_calls.record_feedback(
             bank, question, relevant, irrelevant, verdict, answer, request_id
         )
+        return await self._run(call, timeout)
+
+    async def feedback(
+        self,
+        about: Recall | Answer,
+        useful: bool | None = None,
+        *,
+        documents: Iterable[str] | None = None,
+        answer: str = "",
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Feedback:
+        """Say how a recall or an answer was. `useful` of a recall: what it read was needed, or of
+        no use; of an answer: it was right, and what it cites was needed, or it was wrong.
+        `documents`: what was needed instead; `answer`: the right one. Raises as record_feedback.
+        """
+        call = feedback_calls.feedback(about, useful, documents, answer, request_id)
         return await self._run(call, timeout)
 
     def list_feedback(

@@ -27,7 +27,8 @@ from memsvc_client.resources import (
     UpdateResult,
     VerifyReport,
 )
-from memsvc_client.sync_verbs import MemoryVerbs
+from memsvc_client.sessions import SessionOpener
+from memsvc_client.sync_forget_verbs import ForgetVerbs
 from memsvc_client.transport import (
     BANK_TIMEOUT,
     StreamCutter,
@@ -35,7 +36,7 @@ from memsvc_client.transport import (
 )
 
 
-class MemoryClient(MemoryVerbs):
+class MemoryClient(SessionOpener, ForgetVerbs):
     """Talks to one memsvc server; a context manager; safe to share between threads."""
 
     def create_bank(
@@ -203,9 +204,11 @@ class MemoryClient(MemoryVerbs):
         etag: str = "",
         request_id: str | None = None,
         validate_only: bool = False,
+        keep_version: bool = False,
         timeout: float | None = None,
     ) -> UpdateResult:
-        """Change what is given; None clears a time. Raises NotFound, Aborted, ResourceExhausted."""
+        """Change what is given; None clears a time. `keep_version`: title and text as they are now
+        stay in `list_document_versions`. Raises NotFound, Aborted, ResourceExhausted."""
         changes = {
             "title": title,
             "text": text,
@@ -214,7 +217,7 @@ class MemoryClient(MemoryVerbs):
             "expire_time": expire_time,
         }
         call = document_calls.update_document(
-            bank, document, changes, etag, request_id, validate_only
+            bank, document, changes, etag, request_id, validate_only, keep_version
         )
         return self._run(call, timeout)
 

@@ -79,6 +79,7 @@ def update_document(
     etag: str,
     request_id: str | None,
     validate_only: bool,
+    keep_version: bool,
 ) -> Call[UpdateResult]:
     """`changes`: title, text, metadata, event_time, expire_time; None clears."""
 
@@ -101,6 +102,7 @@ def update_document(
         update_mask=mask,
         request_id=request_id or new_uuid(),
         validate_only=validate_only,
+        keep_version=keep_version,
     )
     response = document_pb2.UpdateDocumentResponse
     return make_call("DocumentService/UpdateDocument", request, response, convert)

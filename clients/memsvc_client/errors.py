@@ -87,7 +87,7 @@ class DeadlineExceeded(MemsvcError, TimeoutError):
 
 
 class NotFound(MemsvcError, LookupError):
-    """There is no bank, document or operation of this name."""
+    """There is no bank, document, session or operation of this name."""
 
     default_code = "NOT_FOUND"
 
@@ -117,7 +117,8 @@ class FailedPrecondition(MemsvcError):
 
 
 class Aborted(MemsvcError):
-    """The resource has changed meanwhile: its etag differs. Read it again, then decide."""
+    """The resource has changed meanwhile: its etag differs, or the turn to append after is not the
+    last one. Read it again, then decide."""
 
     default_code = "ABORTED"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from memsvc_client.names import last_id
 
@@ -147,12 +148,24 @@ class AskOptions:
 
 
 @dataclass(frozen=True)
+class Recency:
+    """What is recent counts for more: a positive score is multiplied by
+    1 + weight · 2^(-age / half_life). `half_life`: a timedelta or seconds; `weight` None: 0.5."""
+
+    half_life: timedelta | float
+    weight: float | None = None
+
+
+@dataclass(frozen=True)
 class Recall:
-    """Which documents a question needs, best first."""
+    """Which documents a question needs, best first. `bank` (a name) and `question`: what was asked,
+    so that feedback can be given of it."""
 
     hits: tuple[Hit, ...]
     hops: tuple[Hop, ...]
     usage: Usage
+    bank: str = ""
+    question: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,7 +179,8 @@ class Context:
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer. Believe `text` only if `found`."""
+    """A whole answer. Believe `text` only if `found`. `bank` (a name) and `question`: what was
+    asked, so that feedback can be given of it."""
 
     text: str
     found: bool
@@ -174,12 +188,16 @@ class Answer:
     citations: tuple[Citation, ...]
     hops: tuple[Hop, ...]
     usage: Usage
+    bank: str = ""
+    question: str = ""
 
 
 class AnswerBuilder:
-    """Gathers the events of one question."""
+    """Gathers the events of one question, `question` to `bank` (a name)."""
 
-    def __init__(self) -> None:
+    def __init__(self, bank: str = "", question: str = "") -> None:
+        self._bank = bank
+        self._question = question
         self._hops: list[Hop] = []
         self._citations: list[Citation] = []
         self._done: Done | None = None
@@ -208,6 +226,8 @@ class AnswerBuilder:
             tuple(self._citations),
             tuple(self._hops),
             done.usage,
+            self._bank,
+            self._question,
         )
 
     @classmethod

@@ -11,7 +11,8 @@ from memsvc_proto.v1 import feedback_pb2
 from memsvc_client import wire
 from memsvc_client.call import Call, Page, make_call, new_uuid
 from memsvc_client.errors import InvalidArgument
-from memsvc_client.names import bank_name, document_name, feedback_name
+from memsvc_client.events import Answer, Recall
+from memsvc_client.names import bank_name, document_names, feedback_name
 from memsvc_client.resources import Feedback, Verdict
 
 _VERDICT = feedback_pb2.Feedback.Verdict
@@ -32,8 +33,8 @@ def record_feedback(
         raise InvalidArgument.of_field("verdict", f"{verdict!r} is neither RIGHT nor WRONG")
     said = feedback_pb2.Feedback(
         question=wire.unicode_only(question, "question"),
-        relevant_documents=_names(bank, relevant, "relevant"),
-        irrelevant_documents=_names(bank, irrelevant, "irrelevant"),
+        relevant_documents=document_names(bank, relevant, "relevant"),
+        irrelevant_documents=document_names(bank, irrelevant, "irrelevant"),
         verdict=verdict or _UNSAID,
         answer=wire.unicode_only(answer, "answer"),
     )
@@ -41,6 +42,35 @@ def record_feedback(
         parent=bank_name(bank), feedback=said, request_id=request_id or new_uuid()
     )
     return make_call("FeedbackService/RecordFeedback", request, feedback_pb2.Feedback, _feedback)
+
+
+def feedback(
+    about: Recall | Answer,
+    useful: bool | None,
+    documents: Iterable[str] | None,
+    answer: str,
+    request_id: str | None,
+) -> Call[Feedback]:
+    """`documents`: those that were needed. Raises InvalidArgument for what cannot be sent."""
+    if not about.bank:
+        raise InvalidArgument.of_field("about", "is not what a client's recall or ask returned")
+    verdict: Verdict = ""
+    if isinstance(about, Recall):
+        found = [hit.document for hit in about.hits if hit.read]
+    else:
+        found = [citation.document for citation in about.citations]
+        verdict = "" if useful is None else "RIGHT" if useful else "WRONG"
+    needed = found if useful else []
+    if documents is not None:
+        needed = document_names(about.bank, documents, "documents")
+    # A wrong answer may well have been read from the right documents; only of a recall does
+    # "of no use" speak of what was found.
+    in_vain = found if useful is False and isinstance(about, Recall) else []
+    irrelevant = [one for one in dict.fromkeys(in_vain) if one not in needed]
+    relevant = dict.fromkeys(needed)
+    return record_feedback(
+        about.bank, about.question, relevant, irrelevant, verdict, answer, request_id
+    )
 
 
 def list_feedback(bank: str, page_size: int, page_token: str) -> Call[Page[Feedback]]:
@@ -57,12 +87,6 @@ def list_feedback(bank: str, page_size: int, page_token: str) -> Call[Page[Feedb
 def delete_feedback(bank: str, feedback: str) -> Call[None]:
     request = feedback_pb2.DeleteFeedbackRequest(name=feedback_name(bank, feedback))
     return make_call("FeedbackService/DeleteFeedback", request, Empty, lambda _: None)
-
-
-def _names(bank: str, documents: Iterable[str], field: str) -> list[str]:
-    if isinstance(documents, str):  # each of its characters would be a document
-        raise InvalidArgument.of_field(field, "is one string; a sequence of strings is needed")
-    return [document_name(bank, one) for one in documents]
 
 
 def _feedback(message: feedback_pb2.Feedback) -> Feedback:

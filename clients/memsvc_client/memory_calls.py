@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, cast
 
 from google.protobuf.duration_pb2 import Duration
@@ -10,41 +11,61 @@ from memsvc_proto.v1 import admin_pb2, memory_pb2, operation_pb2
 
 from memsvc_client import memory_wire, wire
 from memsvc_client.call import Call, Page, make_call
-from memsvc_client.events import AskOptions, Context, Event, Recall
+from memsvc_client.events import AskOptions, Context, Event, Recall, Recency
 from memsvc_client.names import bank_name, operation_name
 from memsvc_client.resources import HealthStatus, Operation, OperationState, ServerInfo
 
 
-def recall(bank: str, question: str, options: AskOptions, filter: str) -> Call[Recall]:
+def recall(
+    bank: str,
+    question: str,
+    options: AskOptions,
+    filter: str,
+    as_of: datetime | None,
+    recency: Recency | None,
+) -> Call[Recall]:
     def convert(message: memory_pb2.RecallResponse) -> Recall:
-        return Recall(
-            tuple(memory_wire.hit(one) for one in message.hits),
-            tuple(memory_wire.hop(one) for one in message.hops),
-            memory_wire.usage(message.usage),
-        )
+        return memory_wire.recall(message, request.bank, question)
 
     request = memory_pb2.RecallRequest(
         bank=bank_name(bank),
         question=wire.unicode_only(question, "question"),
         options=memory_wire.options(options),
         filter=filter,
+        as_of=wire.to_optional(as_of, "as_of"),
+        recency=memory_wire.recency(recency),
     )
     return make_call("MemoryService/Recall", request, memory_pb2.RecallResponse, convert)
 
 
-def ask(bank: str, question: str, options: AskOptions, filter: str) -> Call[Event | None]:
+def ask(
+    bank: str,
+    question: str,
+    options: AskOptions,
+    filter: str,
+    as_of: datetime | None,
+    recency: Recency | None,
+) -> Call[Event | None]:
     """The call answers with a stream; each message of it is converted."""
     request = memory_pb2.AskRequest(
         bank=bank_name(bank),
         question=wire.unicode_only(question, "question"),
         options=memory_wire.options(options),
         filter=filter,
+        as_of=wire.to_optional(as_of, "as_of"),
+        recency=memory_wire.recency(recency),
     )
     return make_call("MemoryService/Ask", request, memory_pb2.AskEvent, memory_wire.event)
 
 
 def build_context(
-    bank: str, query: str, max_tokens: int, options: AskOptions, filter: str
+    bank: str,
+    query: str,
+    max_tokens: int,
+    options: AskOptions,
+    filter: str,
+    as_of: datetime | None,
+    recency: Recency | None,
 ) -> Call[Context]:
     def convert(message: memory_pb2.BuildContextResponse) -> Context:
         sources = tuple(memory_wire.citation(one) for one in message.citations)
@@ -56,6 +77,8 @@ def build_context(
         max_tokens=max_tokens,
         options=memory_wire.options(options),
         filter=filter,
+        as_of=wire.to_optional(as_of, "as_of"),
+        recency=memory_wire.recency(recency),
     )
     response = memory_pb2.BuildContextResponse
     return make_call("MemoryService/BuildContext", request, response, convert)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from memsvc_proto.v1 import memory_pb2
 
@@ -15,6 +16,8 @@ from memsvc_client.events import (
     Hit,
     Hop,
     LayerRoute,
+    Recall,
+    Recency,
     Sampling,
     Token,
     Usage,
@@ -53,6 +56,25 @@ def _sampling(asked: Sampling, stop: Sequence[str]) -> memory_pb2.Sampling:
         seed=asked.seed,
         stop=stop,
     )
+
+
+def recency(asked: Recency | None) -> memory_pb2.Recency | None:
+    """None stays unset. Raises InvalidArgument for what is no number."""
+    if asked is None:
+        return None
+    half_life = asked.half_life
+    seconds = half_life.total_seconds() if isinstance(half_life, timedelta) else half_life
+    try:
+        return memory_pb2.Recency(half_life=seconds, weight=asked.weight)
+    except TypeError as error:
+        raise InvalidArgument.of_field("recency", str(error)) from None
+
+
+def recall(message: memory_pb2.RecallResponse, bank: str, question: str) -> Recall:
+    """`bank` (a name) and `question`: what was asked."""
+    hits = tuple(hit(one) for one in message.hits)
+    hops = tuple(hop(one) for one in message.hops)
+    return Recall(hits, hops, usage(message.usage), bank, question)
 
 
 def hit(message: memory_pb2.Hit) -> Hit:

@@ -1,7 +1,7 @@
 """How calls travel, for both clients: channel options, retries, headers, cutting of streams.
 
 Retries are gRPC's own, by service config, and only for calls that are safe to repeat: reads, and
-writes that carry a request_id. Knows paths, not messages.
+writes that carry a request_id or do no harm twice. Knows paths, not messages.
 """
 
 from __future__ import annotations
@@ -39,9 +39,22 @@ _REPEATABLE = {
         "ListDocuments",
         "UpdateDocument",
         "DeleteDocument",
+        "ListDocumentVersions",
+        "ForgetDocuments",
     ],
     "FeedbackService": ["RecordFeedback", "ListFeedback"],
     "MemoryService": ["Recall", "Ask", "BuildContext", "Compare"],
+    "SessionService": [
+        "CreateSession",
+        "GetSession",
+        "ListSessions",
+        "AppendTurns",
+        "ListTurns",
+        "RecallInSession",
+        "BuildSessionContext",
+        "ForkSession",
+        "EndSession",
+    ],
     "OperationService": ["GetOperation", "ListOperations", "WaitOperation"],
     "AdminService": ["GetServerInfo"],
 }

@@ -77,6 +77,11 @@ def to_timestamp(moment: datetime, field: str) -> Timestamp:
     return stamp
 
 
+def to_optional(moment: datetime | None, field: str) -> Timestamp | None:
+    """`to_timestamp`, but None stays None."""
+    return None if moment is None else to_timestamp(moment, field)
+
+
 def to_datetime(stamp: Timestamp) -> datetime:
     """Aware, UTC, to the microsecond."""
     return stamp.ToDatetime(tzinfo=UTC)
@@ -84,17 +89,14 @@ def to_datetime(stamp: Timestamp) -> datetime:
 
 def new_document(document: NewDocument) -> document_pb2.NewDocument:
     """Raises InvalidArgument for metadata, times or text that cannot be sent."""
-    message = document_pb2.NewDocument(
+    return document_pb2.NewDocument(
         document_id=document.document_id,
         title=unicode_only(document.title, "title"),
         text=unicode_only(document.text, "text"),
         metadata=to_struct(document.metadata),
+        event_time=to_optional(document.event_time, "event_time"),
+        expire_time=to_optional(document.expire_time, "expire_time"),
     )
-    if document.event_time is not None:
-        message.event_time.CopyFrom(to_timestamp(document.event_time, "event_time"))
-    if document.expire_time is not None:
-        message.expire_time.CopyFrom(to_timestamp(document.expire_time, "expire_time"))
-    return message
 
 
 def unicode_only(text: str, field: str) -> str:

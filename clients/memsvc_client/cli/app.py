@@ -9,13 +9,35 @@ from typing import Annotated, cast
 import typer
 from rich.markup import escape
 
-from memsvc_client.cli import banks, compare, docs, exits, feedback, operations, questions
+from memsvc_client.cli import (
+    banks,
+    compare,
+    docs,
+    exits,
+    feedback,
+    operations,
+    questions,
+    sessions,
+)
 from memsvc_client.cli.output import Output
 from memsvc_client.cli.session import Defaults
+from memsvc_client.mcp import command as mcp
 from memsvc_client.transport import DEFAULT_TARGET, DEFAULT_TIMEOUT
 
 ENTRY_POINTS = "memsvc.commands"
-_OWN_COMMANDS = ("bank", "doc", "recall", "ask", "context", "compare", "report", "op", "feedback")
+_OWN_COMMANDS = (
+    "bank",
+    "doc",
+    "recall",
+    "ask",
+    "context",
+    "compare",
+    "report",
+    "mcp",
+    "op",
+    "feedback",
+    "session",
+)
 SERVER_COMMANDS = ("serve", "doctor", "router", "bench", "model", "train", "train-data")
 # Click's own class for wrong arguments; which module holds it differs between typer's versions.
 _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
@@ -51,6 +73,7 @@ def build(*, with_server: bool) -> typer.Typer:
     app.callback()(_root)
     app.add_typer(banks.app, name="bank")
     app.add_typer(docs.app, name="doc")
+    app.add_typer(sessions.app, name="session")
     app.command("recall")(questions.recall)
     app.command("ask")(questions.ask)
     app.command("context")(questions.context_block)
@@ -58,6 +81,7 @@ def build(*, with_server: bool) -> typer.Typer:
     app.command("report")(compare.report)
     app.add_typer(operations.app, name="op")
     app.add_typer(feedback.app, name="feedback")
+    app.command("mcp")(mcp.serve)
     if with_server:
         _join(app)
     return app

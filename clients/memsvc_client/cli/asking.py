@@ -1,10 +1,28 @@
-"""The options that `recall` and `ask` share: budgets, and how an answer is written."""
+"""The options that questions share: budgets, how an answer is written, and what time means."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
+
+from memsvc_client.cli import sources
+from memsvc_client.events import Recency
+
+
+def _time(text: str) -> datetime:
+    """Raises typer.BadParameter."""
+    try:
+        return sources.parse_time(text)
+    except sources.SourceError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def recency(days: float | None) -> Recency | None:
+    """What `--recency-days` says."""
+    return None if days is None else Recency(timedelta(days=days))
+
 
 _BUDGETS, _WRITING = "Budgets", "Writing (models that point at their answers ignore it)"
 
@@ -91,4 +109,29 @@ StopOption = Annotated[
 ]
 TraceOption = Annotated[
     bool, typer.Option("--trace", help="Show what each router layer chose in each hop.")
+]
+AsOfOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of",
+        parser=_time,
+        metavar="TIME",
+        help="Only what was known by then, like 2026-01-31T12:00:00Z.",
+    ),
+]
+RecencyOption = Annotated[
+    float | None,
+    typer.Option(
+        "--recency-days",
+        metavar="DAYS",
+        help="What is recent counts for more; half of the extra is left after so many days.",
+    ),
+]
+ExpireOption = Annotated[
+    datetime | None,
+    typer.Option("--expire-time", parser=_time, metavar="TIME", help="When to forget it."),
+]
+SaidOption = Annotated[
+    datetime | None,
+    typer.Option("--time", parser=_time, metavar="TIME", help="When it was said; else now."),
 ]

@@ -1,19 +1,28 @@
-"""`memsvc doc list|show|delete`; `add` stands in doc_add."""
+"""`memsvc doc list|show|delete`; `add` stands in doc_add, `forget` and `versions` in forgetting."""
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Annotated
 
 import typer
 
 from memsvc_client.cli import views
 from memsvc_client.cli.doc_add import add
+from memsvc_client.cli.forgetting import forget, versions
 from memsvc_client.cli.output import clean
-from memsvc_client.cli.session import BankArgument, JsonOption, ServerOption, YesOption, session
+from memsvc_client.cli.session import (
+    BankArgument,
+    JsonOption,
+    LimitOption,
+    ServerOption,
+    YesOption,
+    session,
+)
 
 app = typer.Typer(help="Documents: the texts that a bank remembers.", no_args_is_help=True)
 app.command("add")(add)
+app.command("forget")(forget)
+app.command("versions")(versions)
 
 FilterOption = Annotated[
     str,
@@ -30,23 +39,20 @@ def list_some(
     context: typer.Context,
     bank: BankArgument,
     filter: FilterOption = "",
-    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many; 0: all.")] = 100,
+    limit: LimitOption = 100,
     with_text: Annotated[bool, typer.Option("--text", help="Texts too, with --json.")] = False,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the documents of a bank, oldest first."""
     with session(context, server, as_json) as run:
-        # One more than shown tells whether there are more.
-        ask_for = min(limit + 1, 1000) if limit else 1000
-        pager = run.client.list_documents(
-            bank, filter=filter, with_text=with_text, page_size=ask_for
+        run.listing(
+            lambda size: run.client.list_documents(
+                bank, filter=filter, with_text=with_text, page_size=size
+            ),
+            limit,
+            views.documents,
         )
-        found = list(islice(pager, limit + 1 if limit else None))
-        shown = found[:limit] if limit else found
-        run.output.result(shown, lambda out: out.print(views.documents(shown)))
-        if len(found) > len(shown):
-            run.output.say(f"There are more than these {limit}; --limit 0 lists all.", "dim")
 
 
 @app.command("show")

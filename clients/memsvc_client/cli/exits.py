@@ -20,7 +20,7 @@ MEANINGS: Final = {
     OK: "done (also when the answer is not in memory)",
     FAULT: "a fault of the server or of this program",
     USAGE: "wrong arguments, or the server refused a field (INVALID_ARGUMENT)",
-    NOT_FOUND: "no such bank, document or operation",
+    NOT_FOUND: "no such bank, document, session or operation",
     CONFLICT: "the id is taken, or the resource has changed meanwhile",
     UNAVAILABLE: "no server there, or it is not ready",
     TIMEOUT: "it took too long",

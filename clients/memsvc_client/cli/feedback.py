@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from memsvc_client.cli import views
 from memsvc_client.cli.session import (
     BankArgument,
     JsonOption,
+    LimitOption,
     ServerOption,
     YesOption,
     session,
@@ -61,19 +61,15 @@ def add(
 def list_some(
     context: typer.Context,
     bank: BankArgument,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many; 0: all.")] = 100,
+    limit: LimitOption = 100,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the feedback of a bank, oldest first."""
     with session(context, server, as_json) as run:
-        # One more than shown tells whether there are more.
-        pager = run.client.list_feedback(bank, page_size=min(limit + 1, 1000) if limit else 1000)
-        found = list(islice(pager, limit + 1 if limit else None))
-        shown = found[:limit] if limit else found
-        run.output.result(shown, lambda out: out.print(views.feedback(shown)))
-        if len(found) > len(shown):
-            run.output.say(f"There is more than these {limit}; --limit 0 lists all.", "dim")
+        run.listing(
+            lambda size: run.client.list_feedback(bank, page_size=size), limit, views.feedback
+        )
 
 
 @app.command("delete")

@@ -46,6 +46,8 @@ def recall(
     stop: asking.StopOption = None,
     trace: asking.TraceOption = False,
     filter: FilterOption = "",
+    as_of: asking.AsOfOption = None,
+    recency_days: asking.RecencyOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -54,15 +56,15 @@ def recall(
         sampling = Sampling(max_tokens, temperature, top_p, top_k, seed, stop or ())
         budgets = (k, hops, max_documents, None, max_read_tokens, max_seconds)
         options = AskOptions(*budgets, sampling, exact)
-        found = run.client.recall(bank, question, options=options, filter=filter)
+        recency = asking.recency(recency_days)
+        found = run.client.recall(
+            bank, question, options=options, filter=filter, as_of=as_of, recency=recency
+        )
+        run.output.result(found, lambda out: show_recall(out, found, trace))
 
-        def show(out: Console) -> None:
-            _show_recall(out, found, trace)
 
-        run.output.result(found, show)
-
-
-def _show_recall(out: Console, found: Recall, trace: bool) -> None:
+def show_recall(out: Console, found: Recall, trace: bool) -> None:
+    """Hits as a table, or that there are none; `trace`: the hops before it."""
     for hop in found.hops if trace else ():
         out.print(views.hop(hop, trace))
     if not found.hits:
@@ -91,6 +93,8 @@ def ask(
     stop: asking.StopOption = None,
     trace: asking.TraceOption = False,
     filter: FilterOption = "",
+    as_of: asking.AsOfOption = None,
+    recency_days: asking.RecencyOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -99,11 +103,16 @@ def ask(
         sampling = Sampling(max_tokens, temperature, top_p, top_k, seed, stop or ())
         budgets = (k, hops, max_documents, min_confidence, max_read_tokens, max_seconds)
         options = AskOptions(*budgets, sampling, exact)
+        recency = asking.recency(recency_days)
         if run.output.as_json:
-            answer = run.client.ask_answer(bank, question, options=options, filter=filter)
+            answer = run.client.ask_answer(
+                bank, question, options=options, filter=filter, as_of=as_of, recency=recency
+            )
             run.output.result(answer, lambda _: None)
         else:
-            events = run.client.ask(bank, question, options=options, filter=filter)
+            events = run.client.ask(
+                bank, question, options=options, filter=filter, as_of=as_of, recency=recency
+            )
             _show_answer(run.output.out, events, trace)
 
 
@@ -147,13 +156,18 @@ def context_block(
     hops: asking.HopsOption = None,
     exact: asking.ExactOption = False,
     filter: FilterOption = "",
+    as_of: asking.AsOfOption = None,
+    recency_days: asking.RecencyOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print text for any language model's prompt; its sources go to stderr."""
     with session(context, server, as_json) as run:
         options = AskOptions(k, hops, exact=exact)
-        built = run.client.build_context(bank, query, max_tokens, options=options, filter=filter)
+        recency = asking.recency(recency_days)
+        built = run.client.build_context(
+            bank, query, max_tokens, options=options, filter=filter, as_of=as_of, recency=recency
+        )
         # Piped into a prompt, the text must be what the server sent: no wrapping.
         run.output.result(built, lambda out: out.print(clean(built.text), soft_wrap=True))
         if not run.output.as_json:

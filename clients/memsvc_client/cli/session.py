@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, TypeVar
 
 import typer
+from rich.console import RenderableType
 
 from memsvc_client.cli import exits
 from memsvc_client.cli.output import Output
 from memsvc_client.client import MemoryClient
 from memsvc_client.errors import MemsvcError
 from memsvc_client.transport import DEFAULT_TARGET, DEFAULT_TIMEOUT
+
+T = TypeVar("T")
 
 ServerOption = Annotated[
     str | None,
@@ -24,6 +28,7 @@ ServerOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON envelope on stdout.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=0, help="At most so many; 0: all.")]
 BankArgument = Annotated[str, typer.Argument(metavar="BANK", help="Id or name of the bank.")]
 
 
@@ -54,6 +59,21 @@ class Session:
         if not typer.confirm(question, err=True):
             self.output.say("Nothing was done.")
             raise typer.Exit(exits.FAULT)
+
+    def listing(
+        self,
+        items: Callable[[int], Iterable[T]],
+        limit: int,
+        view: Callable[[list[T]], RenderableType],
+    ) -> None:
+        """Show at most `limit` of `items(page_size)` (0: all), and say if there are more."""
+        # One more than shown tells whether there are more.
+        wanted = limit + 1 if limit else None
+        found = list(islice(items(min(wanted or 1000, 1000)), wanted))
+        shown = found[:limit] if limit else found
+        self.output.result(shown, lambda out: out.print(view(shown)))
+        if len(found) > len(shown):
+            self.output.say(f"There are more than these {limit}; --limit 0 lists all.", "dim")
 
     def usage(self, message: str) -> typer.Exit:
         """Report wrong arguments; the caller raises what is returned."""
