@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from memsvc_client import AskOptions, Citation, Document, Hit, MemoryClient
 
 from benchmarks.crash_traffic import BANK, Ledger, Verdict, Writer
-from benchmarks.server_process import ServerProcess, wait_serving
+from benchmarks.server_process import ServerProcess
 
 _WRITERS = 3
 _MOST_WRITES = 60  # acknowledged calls of a round until the kill …
@@ -58,7 +58,7 @@ class CrashRounds:
         server = self._start()
         try:
             with MemoryClient(server.listening()) as client:
-                wait_serving(client)
+                client.wait_serving(timeout=300)
                 client.create_bank(BANK)
             for number in range(1, rounds + 1):
                 seconds = self._traffic(server, number)
@@ -119,7 +119,7 @@ class CrashRounds:
                 verdict.add(ledger.judge({name: one.text for name, one in found.items()}))
             known = {name for ledger in self._ledgers for name in ledger.acknowledged}
             verdict.torn += found.keys() - known
-            wait_serving(client)
+            client.wait_serving(timeout=300)
             self._become_ready(client, verdict)
             self._question(client, found, known, verdict)
         return verdict, len(found)

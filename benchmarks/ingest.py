@@ -32,7 +32,7 @@ from memsvc_router.api import DocumentText
 from memsvc_router.minilm import Embedder
 from rich.console import Console
 
-from benchmarks.server_process import ServerProcess, wait_serving
+from benchmarks.server_process import ServerProcess
 from memsvc.bench.lines import read_lines
 from memsvc.bench.metrics import percentiles
 from memsvc.bench.table import report_table
@@ -89,7 +89,7 @@ def measure(documents: Sequence[NewDocument], questions: Sequence[str]) -> dict[
     with TemporaryDirectory(prefix="memsvc-ingest-") as directory:
         data, log = Path(directory) / "data", Path(directory) / "log"
         with ServerProcess(data, log) as server, MemoryClient(server.listening()) as client:
-            wait_serving(client)
+            client.wait_serving(timeout=300)
             encoding = ingest(client, documents)
             recall = recalls(client, questions, len(documents))
             memory = server.peak_rss()

@@ -10,22 +10,18 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memsvc_client import MemoryClient, MemsvcError
-
 _READY_LINE = "memsvc ready on "
-_LOOK_SECONDS = 0.02
 
 
 class ServerProcess:
     """A running server; a context manager that leaves none behind. `log` gets its stderr."""
 
-    def __init__(self, data: Path, log: Path) -> None:
-        """Start it; `listening` tells when it takes calls."""
+    def __init__(self, data: Path, log: Path, **settings: str) -> None:
+        """Start it, with settings such as MEMSVC_MODEL; `listening` tells when it takes calls."""
         command = [sys.executable, "-m", "memsvc_client.cli", "serve", "--data", str(data)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MEMSVC_")}
         self._log = log
@@ -35,7 +31,7 @@ class ServerProcess:
                 [*command, "--listen", "127.0.0.1:0", "--log-level", "warning"],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=environment,
+                env=environment | settings,
             )
 
     @property
@@ -93,17 +89,3 @@ class ServerProcess:
         traceback: TracebackType | None,
     ) -> None:
         self.end()
-
-
-def wait_serving(client: MemoryClient, timeout: float = 300.0) -> None:
-    """Return once the model is loaded. Raises TimeoutError."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        try:
-            if client.health("memsvc.v1.MemoryService") == "SERVING":
-                return
-        except MemsvcError as error:
-            if not error.retryable:
-                raise
-        time.sleep(_LOOK_SECONDS)
-    raise TimeoutError(f"the server is not serving after {timeout} s")

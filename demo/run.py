@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from demo import corpus
 from demo.questions import FORGOTTEN, QUESTIONS, Question
-from demo.server import ServerStartError, running_server, wait_until_serving
+from demo.server import ServerStartError, running_server
 from demo.show import make_console, show_answer, show_question
 
 FOLDER = Path(__file__).resolve().parent.parent / ".demo"
@@ -163,7 +163,7 @@ def main(folder: Path = FOLDER) -> int:
     console.print(f"[bold]memsvc demo[/]: a server of its own on loopback, data in {folder.name}/")
     try:
         with running_server(folder) as address, MemoryClient(address) as client:
-            wait_until_serving(client)
+            client.wait_serving()
             console.print(f"server on {address} ready in {time.perf_counter() - began:.1f} s")
             demo = Demo(client, console)
             demo.run()

@@ -7,13 +7,10 @@ import selectors
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-
-from memsvc_client import MemoryClient, MemsvcError
 
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
@@ -48,23 +45,6 @@ def running_server(folder: Path) -> Iterator[str]:
         _stop(process)
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def wait_until_serving(client: MemoryClient) -> None:
-    """Return when the model is loaded. Raises ServerStartError if that fails or takes too long."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if client.health() == "SERVING":
-                return
-            info = client.server_info()
-            if info.state == "FAILED":
-                raise ServerStartError(f"the model could not be loaded: {info.state_reason}")
-        except MemsvcError as error:
-            if not error.retryable:
-                raise
-        time.sleep(0.05)
-    raise ServerStartError(f"the model was not ready after {START_SECONDS:.0f} s")
 
 
 def _address(process: subprocess.Popen[str], log: Path) -> str:

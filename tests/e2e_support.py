@@ -7,13 +7,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from memsvc_client import MemoryClient, NewDocument
+from memsvc_client import NewDocument
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = (".", "proto", "router", "storage", "kernels", "clients")
@@ -93,12 +92,3 @@ def files_with(word: str, data: Path) -> list[Path]:
     """Files of the server's that hold the word."""
     files = [path for path in data.rglob("*") if path.is_file()]
     return [path for path in files if word.encode() in path.read_bytes()]
-
-
-def wait_for_model(client: MemoryClient, seconds: float = 120) -> None:
-    """Return when questions are answered. Raises AssertionError if the model does not come."""
-    deadline = time.monotonic() + seconds
-    while (info := client.server_info()).state != "READY":
-        assert info.state == "LOADING", info.state_reason
-        assert time.monotonic() < deadline, "the model still loads"
-        time.sleep(0.2)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from langgraph.store.base import BaseStore, Item, SearchItem
 from memsvc_client import MemoryClient
 
-from tests.e2e_support import FACTS, ROOT, serving, wait_for_model
+from tests.e2e_support import FACTS, ROOT, serving
 
 DOCS = ROOT / "docs/integrations.md"
 
@@ -27,7 +27,7 @@ def answering(data: Path) -> Iterator[str]:
     """The address of a fresh server that answers questions."""
     with serving(data) as running:
         with MemoryClient(running.target) as client:
-            wait_for_model(client)
+            client.wait_serving()
         yield running.target
 
 

@@ -21,7 +21,6 @@ from tests.e2e_support import (
     Served,
     environment,
     serving,
-    wait_for_model,
 )
 
 
@@ -29,7 +28,7 @@ from tests.e2e_support import (
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("cli") / "data") as running:
         with MemoryClient(running.target) as client:
-            wait_for_model(client)
+            client.wait_serving()
         yield running
 
 

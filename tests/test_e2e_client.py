@@ -24,7 +24,7 @@ from memsvc_client import (
     ResourceExhausted,
 )
 
-from tests.e2e_support import FACTS, Served, serving, wait_for_model
+from tests.e2e_support import FACTS, Served, serving
 
 _numbers = count()
 
@@ -33,7 +33,7 @@ _numbers = count()
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("e2e") / "data") as running:
         with MemoryClient(running.target) as client:
-            wait_for_model(client)
+            client.wait_serving()
         yield running
 
 

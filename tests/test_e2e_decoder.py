@@ -21,7 +21,7 @@ from memsvc_client import (
 )
 
 from tests.decoder_support import make_published
-from tests.e2e_support import Served, serving, wait_for_model
+from tests.e2e_support import Served, serving
 from tests.router_support import TOWNS
 
 OPTIONS = AskOptions(max_hops=2, sampling=Sampling(max_tokens=6))
@@ -41,7 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
     checkpoint = make_published(folder)
     with serving(folder / "data", "--model", str(checkpoint)) as served:
         with MemoryClient(served.target) as client:
-            wait_for_model(client)
+            client.wait_serving()
             for bank in BANKS:
                 fill(client, bank)
         yield Model(served, checkpoint)
@@ -100,11 +100,11 @@ def test_what_was_encoded_is_there_after_a_restart_and_follows_changes(tmp_path:
     checkpoint = make_published(tmp_path)
     data = tmp_path / "data"
     with serving(data, "--model", str(checkpoint)) as served, MemoryClient(served.target) as client:
-        wait_for_model(client)
+        client.wait_serving()
         fill(client, "kept")
         before = gist(told(served.target, "kept", QUESTIONS[0]))
     with serving(data, "--model", str(checkpoint)) as served, MemoryClient(served.target) as client:
-        wait_for_model(client)
+        client.wait_serving()
         assert client.get_bank("kept").pending_count == 0
         assert gist(told(served.target, "kept", QUESTIONS[0])) == before
         hits = client.recall("kept", QUESTIONS[0], options=AskOptions(max_hops=1)).hits

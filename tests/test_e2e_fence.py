@@ -15,7 +15,7 @@ from memsvc_client import Bank, FailedPrecondition, MemoryClient
 from memsvc_client.cli import exits
 from safetensors.numpy import load_file, save_file
 
-from tests.e2e_support import FACTS, Served, environment, serving, wait_for_model
+from tests.e2e_support import FACTS, Served, environment, serving
 
 QUESTION = "Where does the key of the cellar hang?"
 
@@ -65,7 +65,7 @@ def ended(client: MemoryClient) -> Bank:
 def test_another_model_takes_over_and_gives_back(tmp_path: Path, other_model: Path) -> None:
     folder = tmp_path / "data"
     with serving(folder) as served, MemoryClient(served.target) as client:
-        wait_for_model(client)
+        client.wait_serving()
         client.create_bank("notes")
         added = client.add("notes", FACTS)
         assert added.operation is not None
@@ -77,7 +77,7 @@ def test_another_model_takes_over_and_gives_back(tmp_path: Path, other_model: Pa
         serving(folder, "--model", str(other_model)) as served,
         MemoryClient(served.target) as client,
     ):
-        wait_for_model(client)
+        client.wait_serving()
         assert client.recall("notes", QUESTION).hits[0].document.endswith("/keys")
         bank = ended(client)
         assert bank.serving_identity == bank.loaded_identity != before
@@ -86,7 +86,7 @@ def test_another_model_takes_over_and_gives_back(tmp_path: Path, other_model: Pa
         assert bank.identity_digest in shown.stdout
     # Nobody can read the blocks of the other model now.
     with serving(folder) as served, MemoryClient(served.target) as client:
-        wait_for_model(client)
+        client.wait_serving()
         bank = ended(client)
         assert bank.serving_identity == bank.loaded_identity == before
         assert client.recall("notes", QUESTION).hits[0].document.endswith("/keys")

@@ -22,7 +22,6 @@ from tests.e2e_support import (
     Served,
     files_with,
     serving,
-    wait_for_model,
 )
 
 _numbers = count()
@@ -32,7 +31,7 @@ _numbers = count()
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("forgetting") / "data") as running:
         with MemoryClient(running.target) as client:
-            wait_for_model(client)
+            client.wait_serving()
         yield running
 
 

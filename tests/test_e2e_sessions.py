@@ -29,7 +29,6 @@ from tests.e2e_support import (
     Served,
     files_with,
     serving,
-    wait_for_model,
 )
 
 _numbers = count()
@@ -39,7 +38,7 @@ _numbers = count()
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("sessions") / "data") as running:
         with MemoryClient(running.target) as client:
-            wait_for_model(client)
+            client.wait_serving()
         yield running
 
 

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 from memsvc_client import MemoryClient
 
-from tests.e2e_support import FACTS, Served, serving, wait_for_model
+from tests.e2e_support import FACTS, Served, serving
 from tests.mcp_support import NOBODY, Mode, Transport, call, connected, refused, text
 
 _numbers = count()
@@ -18,7 +18,7 @@ _numbers = count()
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("mcp") / "data") as running:
         with MemoryClient(running.target) as client:
-            wait_for_model(client)
+            client.wait_serving()
         yield running
 
 

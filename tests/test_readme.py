@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from memsvc_client import MemoryClient
 
-from demo.server import running_server, wait_until_serving
+from demo.server import running_server
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -32,7 +32,7 @@ def test_the_example_runs_and_prints_what_it_should(tmp_path: Path) -> None:
     said = io.StringIO()
     with running_server(tmp_path) as address:
         with MemoryClient(address) as client:
-            wait_until_serving(client)
+            client.wait_serving()
         with contextlib.redirect_stdout(said):
             exec(compile(example().replace(DEFAULT_ADDRESS, address), "README.md", "exec"), {})
     assert "blue flower pot" in said.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any
 from memsvc_client import compare_calls, feedback_calls, memory_calls
 from memsvc_client.async_transport import AsyncTransport
 from memsvc_client.comparing import CompareEvent, CompareQuestion, CompareSettings, ReportBuilder
-from memsvc_client.errors import DeadlineExceeded
+from memsvc_client.errors import DeadlineExceeded, Unavailable
 from memsvc_client.events import (
     Answer,
     AnswerBuilder,
@@ -30,7 +31,14 @@ from memsvc_client.resources import (
     ServerInfo,
     Verdict,
 )
-from memsvc_client.transport import COMPARE_TIMEOUT, WAIT_GRACE, WAIT_SLICE, WATCH_SLICE
+from memsvc_client.transport import (
+    COMPARE_TIMEOUT,
+    SERVING_LOOK,
+    SERVING_TIMEOUT,
+    WAIT_GRACE,
+    WAIT_SLICE,
+    WATCH_SLICE,
+)
 
 
 class AsyncMemoryVerbs(AsyncTransport):
@@ -262,3 +270,23 @@ class AsyncMemoryVerbs(AsyncTransport):
     async def health(self, service: str = "", *, timeout: float | None = None) -> HealthStatus:
         """Whether the server, or one service of it ("memsvc.v1.MemoryService"), is serving."""
         return await self._run(memory_calls.health(service), timeout)
+
+    async def wait_serving(self, *, timeout: float = SERVING_TIMEOUT) -> None:
+        """Return once the server answers questions; one that is starting is waited for.
+
+        Raises Unavailable if its model could not be loaded, DeadlineExceeded if `timeout` seconds
+        pass first.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                serving = await self.health() == "SERVING"
+                info = await self.server_info()
+            except Unavailable:
+                serving, info = False, None
+            if serving:
+                return
+            if info is not None and info.state == "FAILED":
+                raise Unavailable(info.state_reason, reason="MODEL_FAILED")
+            await asyncio.sleep(SERVING_LOOK)
+        raise DeadlineExceeded(f"the server is not serving after {timeout:g} s")

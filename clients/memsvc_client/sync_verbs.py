@@ -9,7 +9,7 @@ from typing import Any
 
 from memsvc_client import compare_calls, feedback_calls, memory_calls
 from memsvc_client.comparing import CompareEvent, CompareQuestion, CompareSettings, ReportBuilder
-from memsvc_client.errors import DeadlineExceeded
+from memsvc_client.errors import DeadlineExceeded, Unavailable
 from memsvc_client.events import (
     Answer,
     AnswerBuilder,
@@ -30,7 +30,14 @@ from memsvc_client.resources import (
     Verdict,
 )
 from memsvc_client.sync_transport import SyncTransport
-from memsvc_client.transport import COMPARE_TIMEOUT, WAIT_GRACE, WAIT_SLICE, WATCH_SLICE
+from memsvc_client.transport import (
+    COMPARE_TIMEOUT,
+    SERVING_LOOK,
+    SERVING_TIMEOUT,
+    WAIT_GRACE,
+    WAIT_SLICE,
+    WATCH_SLICE,
+)
 
 
 class MemoryVerbs(SyncTransport):
@@ -260,3 +267,23 @@ class MemoryVerbs(SyncTransport):
     def health(self, service: str = "", *, timeout: float | None = None) -> HealthStatus:
         """Whether the server, or one service of it ("memsvc.v1.MemoryService"), is serving."""
         return self._run(memory_calls.health(service), timeout)
+
+    def wait_serving(self, *, timeout: float = SERVING_TIMEOUT) -> None:
+        """Return once the server answers questions; one that is starting is waited for.
+
+        Raises Unavailable if its model could not be loaded, DeadlineExceeded if `timeout` seconds
+        pass first.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                serving = self.health() == "SERVING"
+                info = self.server_info()
+            except Unavailable:
+                serving, info = False, None
+            if serving:
+                return
+            if info is not None and info.state == "FAILED":
+                raise Unavailable(info.state_reason, reason="MODEL_FAILED")
+            time.sleep(SERVING_LOOK)
+        raise DeadlineExceeded(f"the server is not serving after {timeout:g} s")

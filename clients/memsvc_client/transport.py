@@ -24,6 +24,9 @@ COMPARE_TIMEOUT: Final = 86_400.0
 WAIT_SLICE: Final = 20.0
 WATCH_SLICE: Final = 0.5
 WAIT_GRACE: Final = 10.0
+# How long a server may take to load its model, and how often it is looked at meanwhile.
+SERVING_TIMEOUT: Final = 120.0
+SERVING_LOOK: Final = 0.05
 # One stream of an ingestion: what is held in memory, and what a retry sends again.
 STREAM_DOCUMENTS: Final = 1000
 STREAM_CHARACTERS: Final = 4 * 2**20
