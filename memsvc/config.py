@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -31,6 +32,7 @@ FOREIGN_VARIABLES = frozenset(
     {CONFIG_FILE_VARIABLE, JUDGE_KEY_VARIABLE, "MEMSVC_SERVER", "MEMSVC_API_KEY", "MEMSVC_KERNELS"}
 )
 MIN_KEY_CHARACTERS = 16
+_TOKENIZER_NAME = re.compile(r"[A-Za-z0-9._/-]{1,64}")
 
 
 class ConfigError(ValueError):
@@ -142,11 +144,46 @@ class ServerConfig(BaseSettings):
         "opened first at the start.",
     )
 
+    turn_context: Literal["alone", "spoken", "neighboured"] = Field(
+        "spoken",
+        description="What the title of a session's turn tells the model: nothing, who spoke and on "
+        "which day, or also how the turn before began (words that outlive that turn). Holds for "
+        "turns appended from then on.",
+    )
+    tokenizers: Annotated[dict[str, Path], NoDecode] = Field(
+        {},
+        description="Tokenizers of other models for `BuildSessionContext`: names and their "
+        "`tokenizer.json` (in the environment `NAME=PATH`, separated by commas).",
+    )
+
     @field_validator("api_keys", "retrieval_models", "pinned_banks", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("tokenizers", mode="before")
+    @classmethod
+    def _split_pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        if any("=" not in part for part in parts):
+            raise ValueError("is NAME=PATH, separated by commas")
+        return {name.strip(): path.strip() for name, _, path in (p.partition("=") for p in parts)}
+
+    @field_validator("tokenizers")
+    @classmethod
+    def _known_tokenizers(cls, value: dict[str, Path]) -> dict[str, Path]:
+        for name, path in value.items():
+            if not _TOKENIZER_NAME.fullmatch(name) or name == "characters":
+                raise ValueError(
+                    f"{name!r} is no name for a tokenizer: 1 to 64 of A-Z, a-z, 0-9 and ._/-, "
+                    "not 'characters'"
+                )
+            if not path.is_file():
+                raise ValueError(f"{name}: {path} is not a file")
         return value
 
     @_model_validator(mode="after")
@@ -234,4 +271,4 @@ def table() -> str:
 
 
 def _shown(default: object) -> str:
-    return "none" if default in (None, ()) else f"`{default}`"
+    return "none" if default in (None, (), {}) else f"`{default}`"

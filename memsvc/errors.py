@@ -29,6 +29,12 @@ from memsvc_storage import (
     OperationNotFound,
     QuotaExceeded,
     RequestConflict,
+    SessionEnded,
+    SessionExists,
+    SessionNotFound,
+    TurnExists,
+    TurnNotFound,
+    TurnOutOfOrder,
 )
 
 from memsvc.engine import (
@@ -64,25 +70,42 @@ class Reason(Enum):
     INVALID_ENCODING = _Row(
         _Code.INVALID_ARGUMENT, "the request is not a valid message (for example text not UTF-8)"
     )
-    TEXT_TOO_LARGE = _Row(_Code.INVALID_ARGUMENT, "a document's text is longer than 1 MiB")
+    TEXT_TOO_LARGE = _Row(_Code.INVALID_ARGUMENT, "the text of a document or turn is over 1 MiB")
     INVALID_FILTER = _Row(
         _Code.INVALID_ARGUMENT, "the filter has a syntax error or names an unknown field"
     )
     INVALID_PAGE_TOKEN = _Row(
         _Code.INVALID_ARGUMENT, "the page token has expired or belongs to another request"
     )
+    UNKNOWN_TOKENIZER = _Row(
+        _Code.INVALID_ARGUMENT, "the server has no tokenizer of this name; the message has those"
+    )
     API_KEY_REQUIRED = _Row(_Code.UNAUTHENTICATED, "no API key was sent, or an unknown one")
     BANK_NOT_FOUND = _Row(_Code.NOT_FOUND, "there is no such bank")
     DOCUMENT_NOT_FOUND = _Row(_Code.NOT_FOUND, "there is no such document in the bank")
     OPERATION_NOT_FOUND = _Row(_Code.NOT_FOUND, "there is no such operation")
     FEEDBACK_NOT_FOUND = _Row(_Code.NOT_FOUND, "there is no such feedback in the bank")
+    SESSION_NOT_FOUND = _Row(
+        _Code.NOT_FOUND, "there is no such session in the bank, or it has expired"
+    )
+    TURN_NOT_FOUND = _Row(_Code.NOT_FOUND, "there is no such turn in the session")
     BANK_EXISTS = _Row(_Code.ALREADY_EXISTS, "a bank of this name exists")
     DOCUMENT_EXISTS = _Row(_Code.ALREADY_EXISTS, "a document of this id exists in the bank")
+    SESSION_EXISTS = _Row(_Code.ALREADY_EXISTS, "a session of this id exists in the bank")
+    TURN_EXISTS = _Row(
+        _Code.ALREADY_EXISTS, "the session has a turn of this id with another content"
+    )
     REQUEST_ID_REUSED = _Row(
         _Code.ALREADY_EXISTS, "the request_id was used before with another body"
     )
     ETAG_MISMATCH = _Row(
         _Code.ABORTED, "the resource has changed since this etag; read it again, then decide"
+    )
+    TURN_OUT_OF_ORDER = _Row(
+        _Code.ABORTED, "`after` is not the session's last turn; read on from there, then decide"
+    )
+    SESSION_ENDED = _Row(
+        _Code.FAILED_PRECONDITION, "the session has ended and takes no more turns; fork it"
     )
     OPERATION_FINISHED = _Row(
         _Code.FAILED_PRECONDITION, "the operation has ended or is of a kind that is not cancelled"
@@ -158,9 +181,15 @@ _SIMPLE: dict[type[Exception], Reason] = {
     DocumentNotFound: Reason.DOCUMENT_NOT_FOUND,
     OperationNotFound: Reason.OPERATION_NOT_FOUND,
     FeedbackNotFound: Reason.FEEDBACK_NOT_FOUND,
+    SessionNotFound: Reason.SESSION_NOT_FOUND,
+    TurnNotFound: Reason.TURN_NOT_FOUND,
     BankExists: Reason.BANK_EXISTS,
     DocumentExists: Reason.DOCUMENT_EXISTS,
+    SessionExists: Reason.SESSION_EXISTS,
+    TurnExists: Reason.TURN_EXISTS,
     EtagMismatch: Reason.ETAG_MISMATCH,
+    TurnOutOfOrder: Reason.TURN_OUT_OF_ORDER,
+    SessionEnded: Reason.SESSION_ENDED,
     OperationFinished: Reason.OPERATION_FINISHED,
     MemoryChanged: Reason.MEMORY_CHANGED,
     Overloaded: Reason.OVERLOADED,

@@ -21,6 +21,7 @@ from memsvc.retrieval import Retrieval
 from memsvc.routers import served_by
 from memsvc.server.app import Application
 from memsvc.server.services import Services
+from memsvc.sessions.counting import Tokenizers
 from memsvc.telemetry import Metrics
 
 _log = logging.getLogger("memsvc.serve")
@@ -51,8 +52,8 @@ async def serve(
 
     `load_model` gets a name as in the settings, None for the model that ships.
     `on_listening` gets the bound `HOST:PORT` once calls are taken (the model may still load).
-    Raises OSError if an address cannot be bound, and StorageError if the store cannot be opened
-    or the router version that should serve is gone.
+    Raises OSError if an address cannot be bound or a tokenizer not be read, and StorageError if
+    the store cannot be opened or the router version that should serve is gone.
     """
     stop = stop or asyncio.Event()
     config.data.mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,14 @@ async def _serve_engine(
     tokens = PageTokens.open(config.data, config.page_token_hours * 3600)
     # Where anyone may call, only this machine can: its users may name any file of theirs.
     models = frozenset(config.retrieval_models) if config.api_keys else None
-    services = Services(engine, tokens, retrieval=Retrieval(config.data), retrieval_models=models)
+    services = Services(
+        engine,
+        tokens,
+        retrieval=Retrieval(config.data),
+        retrieval_models=models,
+        turn_context=config.turn_context,
+        tokenizers=Tokenizers(config.tokenizers),
+    )
     keys = [key.get_secret_value() for key in config.api_keys]
     application = Application(services, metrics, keys)
     if config.metrics_listen is not None:

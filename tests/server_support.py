@@ -23,6 +23,7 @@ from memsvc_proto.v1 import (
     memory_pb2_grpc,
     operation_pb2,
     operation_pb2_grpc,
+    session_pb2_grpc,
 )
 
 from memsvc.engine import Engine
@@ -49,6 +50,7 @@ class Served:
     memory: Any = field(init=False)
     operations: Any = field(init=False)
     admin: Any = field(init=False)
+    sessions: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.banks = stub(bank_pb2_grpc.BankServiceStub, self.channel)
@@ -56,6 +58,7 @@ class Served:
         self.memory = stub(memory_pb2_grpc.MemoryServiceStub, self.channel)
         self.operations = stub(operation_pb2_grpc.OperationServiceStub, self.channel)
         self.admin = stub(admin_pb2_grpc.AdminServiceStub, self.channel)
+        self.sessions = stub(session_pb2_grpc.SessionServiceStub, self.channel)
 
     async def create_bank(self, bank_id: str = "b", **fields: Any) -> bank_pb2.Bank:
         """Make a bank with these fields."""
@@ -156,13 +159,14 @@ async def serving(
     ready: bool = True,
     keys: tuple[str, ...] = (),
     token_seconds: float = 3600,
+    services: dict[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
-    """A server over an engine, on a port of its own."""
+    """A server over an engine, on a port of its own. `services`: further fields of `Services`."""
     async with running(data_dir, model, ready, **settings) as engine:
         metrics = Metrics()
-        services = Services(engine, PageTokens.open(data_dir, token_seconds))
-        application = Application(services, metrics, keys)
+        tokens = PageTokens.open(data_dir, token_seconds)
+        application = Application(Services(engine, tokens, **services or {}), metrics, keys)
         address = await application.start("127.0.0.1:0")
         try:
             async with grpc.aio.insecure_channel(address) as channel:

@@ -73,6 +73,10 @@ def test_unknown_variable_is_an_error_but_the_clients_ones_are_not(
         ({"drain_seconds": -1}, "drain_seconds: "),
         ({"log_level": "loud"}, "log_level: "),
         ({"metrics_listen": "0.0.0.0:9000"}, "metrics_listen: 0.0.0.0:9000 is not a loopback"),
+        ({"turn_context": "shouted"}, "turn_context: "),
+        ({"tokenizers": "mine"}, "tokenizers: is NAME=PATH"),
+        ({"tokenizers": "mine=/nowhere/t.json"}, "tokenizers: mine: /nowhere/t.json is not a file"),
+        ({"tokenizers": f"characters={__file__}"}, "'characters' is no name for a tokenizer"),
     ],
 )
 def test_bad_values_are_named(flags: dict[str, object], complaint: str) -> None:
@@ -113,6 +117,18 @@ def test_a_file_that_is_not_toml_is_a_config_error(tmp_path: Path, text: str) ->
 def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(config.ConfigError, match="is not there"):
         config.load({}, tmp_path / "none.toml")
+
+
+def test_tokenizers_are_named_in_the_file_and_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    for path in (one, two):
+        path.write_text("{}")
+    path = _file(tmp_path, f'tokenizers = {{ a = "{one}" }}\n')
+    assert config.load({}, path).tokenizers == {"a": one}
+    monkeypatch.setenv("MEMSVC_TOKENIZERS", f"a={one}, b/c={two}")
+    assert config.load({}, path).tokenizers == {"a": one, "b/c": two}
 
 
 def test_every_setting_is_in_the_manual() -> None:

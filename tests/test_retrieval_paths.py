@@ -199,6 +199,20 @@ async def test_what_was_made_of_a_deleted_bank_goes_with_it(tmp_path: Path) -> N
         assert await asked == ["old"]
 
 
+async def test_a_bank_that_is_forgotten_is_indexed_anew_from_what_is_left(tmp_path: Path) -> None:
+    retrieval = Retrieval(tmp_path / "data")
+    settings = PathSettings("hybrid")
+    async with filled(tmp_path, *DOCUMENTS) as engine:
+        retrieval.forget(BANK)
+        await engine.look(BANK, partial(retrieval.prepare, settings, BANK))
+        await engine.delete_document(BANK, DOCUMENTS[0].document_id or "")
+        retrieval.forget(BANK)
+        assert list((tmp_path / "data").rglob("*.vectors")) == []
+        retriever = retrieval.factory(settings, BANK)
+        found = await recalled(engine, BANK, QUESTION, retriever=retriever)
+        assert {*found} == {document.document_id for document in DOCUMENTS[1:]}
+
+
 @pytest.mark.parametrize("path", ["rag", "hybrid", "bm25", "files"])
 async def test_equal_scores_do_not_depend_on_what_came_first(
     tmp_path: Path, retrieval: Retrieval, path: str

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest_asyncio
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from memsvc_proto.v1 import document_pb2, memory_pb2, operation_pb2
 
@@ -22,6 +23,7 @@ _TEXTS = (
     "Paris is the capital of France.",
 )
 _Options = memory_pb2.AskOptions
+_Recency = memory_pb2.Recency
 _NO_STATE: Any = 99
 
 
@@ -109,6 +111,11 @@ _FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"options": _Options(min_confidence=1.5)}, "options.min_confidence"),
     ({"filter": "colour = 1"}, "filter"),
     ({"filter": "((id"}, "filter"),
+    ({"recency": _Recency()}, "recency.half_life"),
+    ({"recency": _Recency(half_life=-1)}, "recency.half_life"),
+    ({"recency": _Recency(half_life=1, weight=0)}, "recency.weight"),
+    ({"recency": _Recency(half_life=1, weight=10.5)}, "recency.weight"),
+    ({"as_of": Timestamp(seconds=-(10**12))}, "as_of"),
     ({"bank": "b"}, "bank"),
 ]
 

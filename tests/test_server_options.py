@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from memsvc_proto.v1 import memory_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+from memsvc_proto.v1 import document_pb2, memory_pb2
 from memsvc_router.api import (
     AskOptions,
     Done,
@@ -30,6 +31,8 @@ from tests.server_support import BANK, Served, refused, serving
 
 _Options = memory_pb2.AskOptions
 _Sampling = memory_pb2.Sampling
+_DAY = 86_400
+_NOW = 2_000_000_000
 _ROUTE = LayerRoute(2, ("d1", "d0"), (0.75, 0.5))
 
 
@@ -169,3 +172,36 @@ async def test_faults_of_options_are_named(server: Served, model: NotingModel) -
             refusal = await refused(call)
             assert (refusal.code, refusal.fields) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
     assert model.options == []
+
+
+async def _added_at(server: Served, name: str, days_ago: int) -> None:
+    document = document_pb2.NewDocument(
+        document_id=name,
+        text="Ann lives in a town.",
+        event_time=Timestamp(seconds=_NOW - days_ago * _DAY),
+    )
+    request = document_pb2.AddDocumentsRequest(parent=BANK, documents=[document])
+    await server.done((await server.documents.AddDocuments(request)).operation)
+
+
+async def test_times_decide_what_was_known_and_what_counts_for_more(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        await server.create_bank()
+        await _added_at(server, "old", 1000)
+        await _added_at(server, "new", 1)
+        asked: dict[str, Any] = {"bank": BANK, "question": "Where lives Ann?"}
+        week = memory_pb2.Recency(half_life=7 * _DAY, weight=2)
+        now = Timestamp(seconds=_NOW)
+        recent = memory_pb2.RecallRequest(**asked, as_of=now, recency=week)
+        found = await server.memory.Recall(recent)
+        assert found.hits[0].document == f"{BANK}/documents/new"
+        asked["as_of"] = Timestamp(seconds=_NOW - 500 * _DAY)
+        found = await server.memory.Recall(memory_pb2.RecallRequest(**asked))
+        assert [hit.document for hit in found.hits] == [f"{BANK}/documents/old"]
+        events = [one async for one in server.memory.Ask(memory_pb2.AskRequest(**asked))]
+        cited = [one.citation.document for one in events if one.HasField("citation")]
+        assert cited == [f"{BANK}/documents/old"]
+        asked["query"] = asked.pop("question")
+        request = memory_pb2.BuildContextRequest(**asked, max_tokens=100)
+        built = await server.memory.BuildContext(request)
+        assert [one.document for one in built.citations] == [f"{BANK}/documents/old"]

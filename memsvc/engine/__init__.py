@@ -15,6 +15,7 @@ from memsvc.engine.errors import (
     ModelNotReady,
     Overloaded,
 )
+from memsvc.engine.recency import Sight, both, happened
 from memsvc.engine.tier import Routing
 from memsvc.engine.types import (
     Context,
@@ -24,6 +25,7 @@ from memsvc.engine.types import (
     IndexedView,
     ModelState,
     RecallWithTexts,
+    Recency,
     RetrieverFactory,
     Serving,
     ServingState,
@@ -48,9 +50,13 @@ __all__ = [
     "ModelState",
     "Overloaded",
     "RecallWithTexts",
+    "Recency",
     "RetrieverFactory",
     "Routing",
     "Serving",
     "ServingState",
+    "Sight",
     "ViewRows",
+    "both",
+    "happened",
 ]

@@ -9,6 +9,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -23,6 +24,8 @@ from memsvc.engine.errors import BankMoved, EngineStopped, ModelNotReady
 from memsvc.engine.fence import Fence
 from memsvc.engine.live import LiveBank
 from memsvc.engine.questions import Question
+from memsvc.engine.recency import Sight, both
+from memsvc.engine.session_verbs import SessionVerbs
 from memsvc.engine.side import Side
 from memsvc.engine.types import (
     Context,
@@ -31,15 +34,15 @@ from memsvc.engine.types import (
     IndexedView,
     ModelState,
     RecallWithTexts,
+    Recency,
     RetrieverFactory,
 )
-from memsvc.engine.verbs import StoreVerbs
 from memsvc.engine.view import BankView
 
 T = TypeVar("T")
 
 
-class AskVerbs(StoreVerbs):
+class AskVerbs(SessionVerbs):
     """Recall, ask and build_context."""
 
     def __init__(
@@ -70,13 +73,17 @@ class AskVerbs(StoreVerbs):
         filter: DocumentFilter | None = None,
         retriever: RetrieverFactory | None = None,
         with_texts: bool = False,
+        as_of: datetime | None = None,
+        recency: Recency | None = None,
     ) -> RecallWithTexts:
         """The documents that a question needs; `with_texts` adds the text of every hit.
 
+        Only documents that were known at `as_of` are seen; `recency` weighs them by their age.
         Raises ModelNotReady, Overloaded, BankNotFound, BankReencoding, MemoryChanged, ValueError
         (empty question).
         """
-        begin = partial(self._question, bank, question, options, filter, retriever)
+        sight = Sight(filter, as_of, recency)
+        begin = partial(self._question, bank, question, options, sight, retriever)
         return await self._answered(
             bank, begin, lambda model, asked: questions.recall(model, asked, with_texts)
         )
@@ -88,14 +95,17 @@ class AskVerbs(StoreVerbs):
         options: AskOptions | None = None,
         filter: DocumentFilter | None = None,
         retriever: RetrieverFactory | None = None,
+        as_of: datetime | None = None,
+        recency: Recency | None = None,
     ) -> AsyncGenerator[Event, None]:
         """An async generator of events; closing or cancelling it stops the model's work.
 
         Raises, at the first event or later, what `recall` raises.
         """
         told = False
+        sight = Sight(filter, as_of, recency)
         for last in (False, True):
-            side, asked = await self._question(bank, question, options, filter, retriever)
+            side, asked = await self._question(bank, question, options, sight, retriever)
             events = questions.ask(side.owner, bank, asked)
             try:
                 async for event in events:
@@ -115,14 +125,30 @@ class AskVerbs(StoreVerbs):
         max_tokens: int,
         filter: DocumentFilter | None = None,
         options: AskOptions | None = None,
+        as_of: datetime | None = None,
+        recency: Recency | None = None,
     ) -> Context:
         """Ranked documents as one prompt block of at most `max_tokens` of the model's tokens.
 
         Raises what `recall` raises, and ValueError unless `max_tokens` is positive.
         """
-        begin = partial(self._question, bank, query, options, filter, None)
+        job = partial(build_context, max_tokens=max_tokens)
+        return await self.consult(bank, query, job, options, Sight(filter, as_of, recency))
+
+    async def consult(
+        self,
+        bank: str,
+        query: str,
+        job: Callable[[MemoryModel, Question], T],
+        options: AskOptions | None = None,
+        sight: Sight = Sight(),
+    ) -> T:
+        """Run `job` where the model is, over a question to a bank.
+
+        Raises what `recall` raises, and what `job` raises.
+        """
         return await self._answered(
-            bank, begin, lambda model, asked: build_context(model, asked, max_tokens)
+            bank, partial(self._question, bank, query, options, sight, None), job
         )
 
     async def look(self, bank: str, job: Callable[[IndexedView], T]) -> T:
@@ -131,7 +157,7 @@ class AskVerbs(StoreVerbs):
 
         Raises what `recall` raises, and what `job` raises.
         """
-        _, view = await self._views(bank, None, exact=True)
+        _, view = await self._views(bank, Sight(), exact=True)
         return await self._in_thread(lambda: Question(view, "", AskOptions()).attempts(job))
 
     async def _answered(
@@ -153,18 +179,18 @@ class AskVerbs(StoreVerbs):
         bank: str,
         text: str,
         options: AskOptions | None,
-        filter: DocumentFilter | None,
+        sight: Sight,
         retriever: RetrieverFactory | None,
     ) -> tuple[Side, Question]:
         """The question, and who answers it."""
         asked = options or AskOptions()
-        side, view = await self._views(bank, filter, asked.exact)
+        side, view = await self._views(bank, sight, asked.exact)
         self._asked.add("questions")
         return side, Question(view, text, asked, retriever)
 
     async def _views(
-        self, bank: str, filter: DocumentFilter | None, exact: bool
-    ) -> tuple[Side, Callable[[], BankView]]:
+        self, bank: str, sight: Sight, exact: bool
+    ) -> tuple[Side, Callable[[DocumentFilter | None], BankView]]:
         """Who answers the bank's questions, and what makes a view for each attempt."""
         if self._stopping:
             raise EngineStopped("the engine is stopping")
@@ -173,9 +199,10 @@ class AskVerbs(StoreVerbs):
         await self._fence.check(bank)
         digest = (await self._live_bank(bank)).digest
         side = self._fence.side(digest)
+        allows, prior = sight.allows, sight.prior()
 
-        def view() -> BankView:
-            made = BankView(self._banks, bank, filter, exact)
+        def view(also: DocumentFilter | None) -> BankView:
+            made = BankView(self._banks, bank, both(allows, also), exact, prior)
             # Looked at after the view was made: banks never come back to a former model.
             if self._banks.live(bank).digest != digest:
                 raise BankMoved("another model has just come to serve the bank")

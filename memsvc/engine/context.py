@@ -19,7 +19,7 @@ from memsvc.engine.view import BankView
 _SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)\]]*(?=\s|$)|\n")
 _SEPARATOR = "\n\n"
 _MEAN_LAYER = -1  # a document is ranked by the mean over the layers, not by one of them
-_MOST_CHARS_PER_TOKEN = 16  # text beyond this many characters per token left is not even looked at
+MOST_CHARS_PER_TOKEN = 16  # text beyond this many characters per token left is not even looked at
 
 
 def build_context(model: MemoryModel, question: Question, max_tokens: int) -> Context:
@@ -64,7 +64,7 @@ class Packer:
         heading = f"[{len(self._blocks) + 1}] {document.title}\n"
         heading = (_SEPARATOR if self._blocks else "") + heading
         whole = heading + document.text
-        room = self._left * _MOST_CHARS_PER_TOKEN
+        room = self._left * MOST_CHARS_PER_TOKEN
         cost = self.count(whole) if len(whole) <= room else self._left + 1
         start, end = 0, len(document.text)
         if cost > self._left:
@@ -86,23 +86,30 @@ class Packer:
     def _cut(self, heading: str, text: str, hit: Hit, chunk_ends: Sequence[int]) -> tuple[int, int]:
         """The best part that fits: from the beginning if that reaches through the chunk that was
         routed to, else from that chunk on; up to the end of a sentence or chunk. (0, 0): none."""
-        ends = sorted({m.end() for m in _SENTENCE_END.finditer(text)} | set(chunk_ends))
-        end = self._last_fitting(heading, text, 0, ends)
+        ends = sorted({*sentence_ends(text), *chunk_ends})
+        end = last_fitting(self.count, self._left, heading, text, 0, ends)
         if end >= hit.end:
             return 0, end
-        later = self._last_fitting(heading, text, hit.start, ends)
+        later = last_fitting(self.count, self._left, heading, text, hit.start, ends)
         return (hit.start, later) if later > hit.start else (0, end)
 
-    def _last_fitting(self, heading: str, text: str, start: int, ends: Sequence[int]) -> int:
-        """The last of `ends` such that text[start:end] fits; `start` if there is none."""
-        first = bisect.bisect_right(ends, start)
-        last = bisect.bisect_right(ends, start + self._left * _MOST_CHARS_PER_TOKEN)
-        fitting = bisect.bisect_right(
-            range(first, last),
-            self._left,
-            key=lambda i: self.count(heading + text[start : ends[i]]),
-        )
-        return ends[first + fitting - 1] if fitting else start
+
+def sentence_ends(text: str) -> list[int]:
+    """Where the text may be cut: after each sentence and line, ascending."""
+    return [match.end() for match in _SENTENCE_END.finditer(text)]
+
+
+def last_fitting(
+    count: Callable[[str], int], room: int, heading: str, text: str, start: int, ends: Sequence[int]
+) -> int:
+    """The last of `ends` such that heading + text[start:end] has at most `room` tokens; `start` if
+    there is none."""
+    first = bisect.bisect_right(ends, start)
+    last = bisect.bisect_right(ends, start + room * MOST_CHARS_PER_TOKEN)
+    fitting = bisect.bisect_right(
+        range(first, last), room, key=lambda i: count(heading + text[start : ends[i]])
+    )
+    return ends[first + fitting - 1] if fitting else start
 
 
 def _citation(hit: Hit, title: str, quote: str, start: int) -> Citation:

@@ -19,7 +19,7 @@ from memsvc.engine.banks import DocumentsLost
 from memsvc.engine.batching import Telling
 from memsvc.engine.errors import MemoryChanged
 from memsvc.engine.owner import ModelOwner
-from memsvc.engine.types import RecallWithTexts, RetrieverFactory
+from memsvc.engine.types import DocumentFilter, RecallWithTexts, RetrieverFactory
 from memsvc.engine.view import BankView
 
 _ATTEMPTS = 10  # each one is rid of at least one document, and few vanish during one question
@@ -30,13 +30,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Question:
-    """One question to one bank. `view` makes what it may see, anew for each attempt."""
+    """One question to one bank. `view` makes what it may see, anew for each attempt; what `also`
+    does not let through is left out, too."""
 
-    view: Callable[[], BankView]
+    view: Callable[[DocumentFilter | None], BankView]
     text: str
     asked: AskOptions
     retriever: RetrieverFactory | None = None
     since: float = field(default_factory=time.monotonic)
+    also: DocumentFilter | None = None
 
     @property
     def options(self) -> AskOptions:
@@ -49,7 +51,7 @@ class Question:
     def views(self) -> Iterator[BankView]:
         """A view for each attempt. Raises MemoryChanged where documents keep vanishing."""
         for _ in range(_ATTEMPTS):
-            yield self.view()
+            yield self.view(self.also)
         raise MemoryChanged("documents kept changing while the question was answered")
 
     def attempts(self, attempt: Callable[[BankView], T]) -> T:

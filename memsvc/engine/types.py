@@ -63,6 +63,15 @@ class Serving:
 
 
 @dataclass(frozen=True)
+class Recency:
+    """What is recent counts for more: a positive score is multiplied by 1 + weight · 2^(-age /
+    half_life), both in seconds."""
+
+    half_life: float
+    weight: float = 0.5
+
+
+@dataclass(frozen=True)
 class Context:
     """A prompt block of at most `max_tokens` tokens and the verbatim sources it is made of."""
 

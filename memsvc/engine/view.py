@@ -6,28 +6,38 @@ them raises `DocumentsLost`, upon which the question starts over with a new view
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from memsvc_kernels import route_codes, route_layer_codes
 from memsvc_router.api import DocumentText, RouteRule, Routes
-from memsvc_storage import BlockRow
+from memsvc_storage import BlockRow, Document
 from numpy.typing import NDArray
 
 from memsvc.engine.banks import Banks
 from memsvc.engine.live import Columns, Snapshot
+from memsvc.engine.recency import Prior
 from memsvc.engine.types import DocumentFilter, ViewRows
+
+_Routed = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 
 
 class BankView:
     """One question's view of a bank. Used by one thread."""
 
     def __init__(
-        self, banks: Banks, bank: str, filter: DocumentFilter | None, exact: bool = False
+        self,
+        banks: Banks,
+        bank: str,
+        filter: DocumentFilter | None,
+        exact: bool = False,
+        prior: Prior | None = None,
     ) -> None:
-        """exact: every document's keys are compared. Raises BankNotFound."""
+        """exact: every document's keys are compared; `prior` weighs what is routed to. Raises
+        BankNotFound."""
         self._banks = banks
         self._bank = bank
+        self._prior = prior
         live = banks.live(bank)
         self._tier = None if exact else live.tier
         self._snapshot: Snapshot | None = live.snapshot(filter)
@@ -43,9 +53,9 @@ class BankView:
         shot = self._snapshot
         if shot is None:
             return _nothing(len(queries), k)
-        order = shot.columns.precedence.rows
-        rest = (self._allowed, k, order, self._rows(shot, queries))
-        return self._counted(*route_codes(queries, shot.keys, shot.chunk_slot, *rest))
+        given = (queries, shot.keys, shot.chunk_slot, self._allowed)
+        order, rows = shot.columns.precedence.rows, self._rows(shot, queries)
+        return self._ranked(k, lambda most: route_codes(*given, most, order, rows))
 
     def _rows(self, shot: Snapshot, queries: NDArray[np.float32]) -> NDArray[np.int64] | None:
         """The chunks to scan: those that a filter leaves, where it leaves few."""
@@ -60,17 +70,23 @@ class BankView:
         shot = self._snapshot
         if shot is None:
             return _nothing(1, k)
-        order = shot.columns.precedence.rows
-        rest = (shot.chunk_slot, self._allowed, k, rule.query, rule.chunk, order)
-        return self._counted(*route_layer_codes(queries, shot.keys, layer, *rest))
+        given = (queries, shot.keys, layer, shot.chunk_slot, self._allowed)
+        rest = (rule.query, rule.chunk, shot.columns.precedence.rows)
+        return self._ranked(k, lambda most: route_layer_codes(*given, most, *rest))
 
-    def _counted(
-        self,
-        documents: NDArray[np.int64],
-        scores: NDArray[np.float32],
-        chunks: NDArray[np.int64],
-    ) -> Routes:
-        """Chunks counted within their documents."""
+    def _ranked(self, k: int, find: Callable[[int], _Routed]) -> Routes:
+        """The best k of what is found, chunks counted within their documents."""
+        if self._prior is None:
+            documents, scores, chunks = find(k)
+        else:
+            documents, scores, chunks = find(self._prior.candidates(k))
+            scores = self._prior.weighed(documents, scores, self._columns.facts)
+            best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+            documents, scores, chunks = (
+                np.take_along_axis(documents, best, 1),
+                np.take_along_axis(scores, best, 1),
+                np.take_along_axis(chunks, best, 1),
+            )
         first = self._columns.first_chunk.rows[documents]  # -1 reads the last one; masked below
         return Routes(documents, scores, np.where(documents < 0, -1, chunks - first))
 
@@ -89,6 +105,10 @@ class BankView:
         document_id = self._columns.facts[handle].document_id
         self._named[document_id] = handle  # so that `handle_of` what was found needs no search
         return document_id
+
+    def facts(self, handle: int) -> Document:
+        """A document without its text."""
+        return self._columns.facts[handle]
 
     def handles(self) -> list[int]:
         """Every handle that can be routed to."""

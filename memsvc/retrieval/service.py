@@ -123,6 +123,14 @@ class Retrieval:
                 if folder.name not in kept:
                     shutil.rmtree(folder)
 
+    def forget(self, bank: str) -> None:
+        """Forget one bank: what is made of it anew is made of the texts that are left."""
+        with self._lock:
+            self._dense = {key: index for key, index in self._dense.items() if key[0] != bank}
+            self._keywords.pop(bank, None)
+            if self._folder is not None:
+                shutil.rmtree(self._folder / _folder_name(bank), ignore_errors=True)
+
     def _indexed(self, settings: PathSettings, bank: str) -> RetrieverFactory:
         if settings.path == "bm25":
             return partial(_Keywords, self._bm25(bank))

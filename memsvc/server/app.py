@@ -30,6 +30,8 @@ from memsvc_proto.v1 import (
     memory_pb2_grpc,
     operation_pb2,
     operation_pb2_grpc,
+    session_pb2,
+    session_pb2_grpc,
 )
 
 from memsvc.server import pipeline
@@ -40,6 +42,7 @@ from memsvc.server.feedback import FeedbackServicer
 from memsvc.server.memory import MemoryServicer
 from memsvc.server.operations import OperationServicer
 from memsvc.server.services import Services
+from memsvc.server.sessions import SessionServicer
 from memsvc.telemetry import Metrics
 
 MAX_MESSAGE_BYTES = 64 << 20
@@ -53,6 +56,7 @@ _FILES: tuple[FileDescriptor, ...] = (
     feedback_pb2.DESCRIPTOR,
     memory_pb2.DESCRIPTOR,
     operation_pb2.DESCRIPTOR,
+    session_pb2.DESCRIPTOR,
 )
 SERVICE_NAMES = tuple(
     service.full_name for file in _FILES for service in file.services_by_name.values()
@@ -64,6 +68,7 @@ _SERVICERS: Sequence[tuple[Callable[..., None], Callable[[Services], object]]] =
     (feedback_pb2_grpc.add_FeedbackServiceServicer_to_server, FeedbackServicer),
     (memory_pb2_grpc.add_MemoryServiceServicer_to_server, MemoryServicer),
     (operation_pb2_grpc.add_OperationServiceServicer_to_server, OperationServicer),
+    (session_pb2_grpc.add_SessionServiceServicer_to_server, SessionServicer),
 )
 _OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

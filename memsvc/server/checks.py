@@ -10,14 +10,12 @@ import re
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
-from memsvc_proto.v1 import bank_pb2, memory_pb2
-from memsvc_router.api import AskOptions, Sampling
+from memsvc_proto.v1 import bank_pb2
 from memsvc_storage import Idempotency, Scalar
 
 from memsvc import filters
@@ -44,6 +42,15 @@ MAX_BATCH_DOCUMENTS = 1000
 MAX_STREAM_DOCUMENTS = 10_000
 MAX_COMPARE_QUESTIONS = 10_000
 MAX_FEEDBACK_DOCUMENTS = 256
+MAX_RECENCY_WEIGHT = 10
+MAX_AGENT_CHARACTERS = 128
+MAX_ROLE_CHARACTERS = 64
+MAX_TOOL_CALLS = 256
+MAX_TOOL_CHARACTERS = 128
+MAX_BATCH_TURNS = 100
+MAX_RECENT_TURNS = 1000
+MAX_TEMPLATE_CHARACTERS = 8192
+MAX_FORGET_DOCUMENTS = 1000
 
 LIMITS = {
     "a document's text": f"1 to {MAX_TEXT_BYTES:,} bytes of UTF-8, not only white space",
@@ -69,11 +76,22 @@ LIMITS = {
     "`Compare.questions`": f"1 to {MAX_COMPARE_QUESTIONS:,}",
     "documents that a feedback calls relevant, or irrelevant": f"{MAX_FEEDBACK_DOCUMENTS:,}",
     "the answer in a feedback": f"{MAX_QUESTION_CHARACTERS:,} characters",
+    "`recency.half_life`": "more than 0",
+    "`recency.weight`": f"more than 0, at most {MAX_RECENCY_WEIGHT}",
+    "a session's agent": f"{MAX_AGENT_CHARACTERS:,} characters",
+    "a turn's role": f"1 to {MAX_ROLE_CHARACTERS:,} characters, all of them printable",
+    "a turn's content, with its tool calls": f"1 to {MAX_TEXT_BYTES:,} bytes of UTF-8",
+    "tool calls of a turn": f"{MAX_TOOL_CALLS:,}, with an id and a name of up to "
+    f"{MAX_TOOL_CHARACTERS:,} characters",
+    "`AppendTurns.turns`": f"1 to {MAX_BATCH_TURNS:,}",
+    "`BuildSessionContext.max_tokens`": f"1 to {MAX_CONTEXT_TOKENS:,}",
+    "`BuildSessionContext.recent_turns`": f"0 to {MAX_RECENT_TURNS:,}",
+    "`BuildSessionContext.recent_share`": "0 to 1",
+    "`BuildSessionContext.template`": f"{MAX_TEMPLATE_CHARACTERS:,} characters",
+    "`ForgetDocuments.documents`": f"1 to {MAX_FORGET_DOCUMENTS:,} names",
 }
 """What the limits are, for docs/errors.md."""
 
-_HOPS_SHARE = 0.75  # of the time until a call's deadline; the rest is for the answer itself
-_LEAST_SECONDS = 1e-3
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -88,13 +106,17 @@ def text_field(field: str, value: str, most: int) -> str:
 
 def document_text(field: str, value: str) -> str:
     """The text of a document."""
-    size = len(value.encode())
-    if size > MAX_TEXT_BYTES:
-        message = f"has {size:,} bytes; at most {MAX_TEXT_BYTES:,} are taken"
-        raise invalid(field, message, Reason.TEXT_TOO_LARGE)
+    text_bytes(field, len(value.encode()))
     if not value.strip():
         raise invalid(field, "is empty")
     return text_field(field, value, MAX_TEXT_BYTES)
+
+
+def text_bytes(field: str, size: int) -> None:
+    """Bytes of a text. Raises ApiError where they are too many."""
+    if size > MAX_TEXT_BYTES:
+        message = f"has {size:,} bytes; at most {MAX_TEXT_BYTES:,} are taken"
+        raise invalid(field, message, Reason.TEXT_TOO_LARGE)
 
 
 def question(field: str, value: str) -> str:
@@ -140,6 +162,13 @@ def time(field: str, message: Message) -> datetime | None:
         raise invalid(field, "is not a time between the years 1 and 9999") from None
 
 
+def agent(field: str, value: str, empty: bool = True) -> str:
+    """Whose a session is."""
+    if not empty and not value:
+        raise invalid(field, "is empty")
+    return text_field(field, value, MAX_AGENT_CHARACTERS)
+
+
 def quota(field: str, message: bank_pb2.Bank) -> int | None:
     """A bank's quota in bytes; None where it is unset."""
     if not message.HasField("quota_bytes"):
@@ -181,60 +210,6 @@ def above_zero(field: str, value: float, most: float = math.inf) -> float:
         limit = "" if most == math.inf else f" and at most {most}"
         raise invalid(field, f"is {value}; more than 0{limit} is taken")
     return value
-
-
-def options(message: memory_pb2.AskOptions, remaining: float | None) -> AskOptions:
-    """The budgets of a question; unset ones take the default. `remaining`: seconds until the
-    call's deadline; hops end well before it, so that the answer still arrives."""
-    given: dict[str, Any] = {}
-    for name, most in (
-        ("k", MAX_K),
-        ("max_hops", MAX_HOPS),
-        ("max_documents", MAX_DOCUMENTS_READ),
-        ("max_read_tokens", MAX_READ_TOKENS),
-    ):
-        if message.HasField(name):
-            given[name] = count(f"options.{name}", getattr(message, name), most)
-    if message.HasField("min_confidence"):
-        given["min_confidence"] = fraction("options.min_confidence", message.min_confidence)
-    seconds = [] if remaining is None else [max(remaining * _HOPS_SHARE, _LEAST_SECONDS)]
-    if message.HasField("max_seconds"):
-        seconds.append(above_zero("options.max_seconds", message.max_seconds))
-    return AskOptions(
-        **given,
-        max_seconds=min(seconds, default=None),
-        sampling=sampling(message.sampling),
-        exact=message.exact,
-    )
-
-
-def sampling(message: memory_pb2.Sampling) -> Sampling:
-    """How an answer is written; what is unset takes the default."""
-    field = "options.sampling"
-    given: dict[str, Any] = {}
-    if message.HasField("max_tokens"):
-        tokens = count(f"{field}.max_tokens", message.max_tokens, MAX_ANSWER_TOKENS)
-        given["max_tokens"] = tokens
-    if message.HasField("temperature"):
-        heat = within(f"{field}.temperature", message.temperature, 0, MAX_TEMPERATURE)
-        given["temperature"] = heat
-    if message.HasField("top_p"):
-        given["top_p"] = above_zero(f"{field}.top_p", message.top_p, 1)
-    if message.HasField("top_k"):
-        given["top_k"] = int(within(f"{field}.top_k", message.top_k, 0, MAX_TOP_K))
-    if message.HasField("seed"):
-        given["seed"] = message.seed
-    return Sampling(**given, stop=_stops(f"{field}.stop", message.stop))
-
-
-def _stops(field: str, values: Sequence[str]) -> tuple[str, ...]:
-    if len(values) > MAX_STOPS:
-        raise invalid(field, f"holds {len(values):,} strings; at most {MAX_STOPS} are taken")
-    for index, value in enumerate(values):
-        if not value:
-            raise invalid(f"{field}[{index}]", "is empty")
-        text_field(f"{field}[{index}]", value, MAX_STOP_CHARACTERS)
-    return tuple(values)
 
 
 def document_filter(value: str, field: str = "filter") -> filters.Predicate | None:

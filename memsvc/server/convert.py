@@ -8,8 +8,9 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from memsvc_proto.v1 import bank_pb2, document_pb2, memory_pb2, operation_pb2
 from memsvc_router import api
-from memsvc_storage import Bank, BankStats, Document, Operation, Scalar
+from memsvc_storage import Bank, BankStats, Document, Operation, Scalar, Version
 
+from memsvc.engine import RecallWithTexts
 from memsvc.server.names import bank_name, document_name, operation_name
 
 
@@ -71,6 +72,17 @@ def document(row: Document, with_text: bool) -> document_pb2.Document:
     )
 
 
+def version(row: Version) -> document_pb2.DocumentVersion:
+    """A former version of a document."""
+    return document_pb2.DocumentVersion(
+        revision=row.revision,
+        title=row.title,
+        text=row.text,
+        event_time=timestamp(row.event_time),
+        replace_time=timestamp(row.replace_time),
+    )
+
+
 def operation(row: Operation) -> operation_pb2.Operation:
     """An operation as it stands."""
     return operation_pb2.Operation(
@@ -99,6 +111,15 @@ def hit(bank: str, event: api.Hit, text: api.DocumentText | None = None) -> memo
         read=event.read,
         title=text.title if text else "",
         quote=text.text[event.start : event.end] if text else "",
+    )
+
+
+def recalled(bank: str, found: RecallWithTexts) -> memory_pb2.RecallResponse:
+    """What a question needs, with the text of each hit."""
+    return memory_pb2.RecallResponse(
+        hits=[hit(bank, one, text) for one, text in zip(found.hits, found.texts, strict=True)],
+        hops=[hop(bank, one) for one in found.hops],
+        usage=usage(found.usage),
     )
 
 

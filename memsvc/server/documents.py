@@ -13,17 +13,14 @@ from typing import Any
 import grpc.aio
 from google.protobuf.empty_pb2 import Empty
 from memsvc_proto.v1 import document_pb2, document_pb2_grpc
-from memsvc_storage import Document, DocumentChanges, EtagMismatch, Page
+from memsvc_storage import Document, DocumentChanges, EtagMismatch
 
-from memsvc.filters import Predicate
-from memsvc.server import batches, checks, convert, names
+from memsvc.server import batches, checks, convert, names, paging
+from memsvc.server.forgetting import forget
 from memsvc.server.ingest import ingest
 from memsvc.server.services import Services
 
 _UPDATABLE = ("title", "text", "metadata", "event_time", "expire_time")
-# A page with texts ends early when it has this many bytes, so that it fits into a message.
-_PAGE_BYTES = 8 << 20
-_PAGE_STEP = 16
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -76,7 +73,12 @@ class DocumentServicer(document_pb2_grpc.DocumentServiceServicer):
         binding = ("ListDocuments", bank, request.filter, str(with_text))
         after = self._services.after_key(request.page_token, *binding)
         if with_text:
-            page = await self._page_with_texts(bank, limit, after, predicate)
+            page = await paging.by_size(
+                lambda step, key: self._engine.list_documents(bank, step, key, True, predicate),
+                lambda document: len(document.text.encode()),
+                limit,
+                after,
+            )
         else:
             page = await self._engine.list_documents(bank, limit, after, predicate=predicate)
         return document_pb2.ListDocumentsResponse(
@@ -97,7 +99,7 @@ class DocumentServicer(document_pb2_grpc.DocumentServiceServicer):
             changed = dataclasses.replace(document, **fields)
             return document_pb2.UpdateDocumentResponse(document=convert.document(changed, False))
         document, operation = await self._engine.update_document(
-            bank, document_id, DocumentChanges(**fields), etag, idempotency
+            bank, document_id, DocumentChanges(**fields), etag, idempotency, request.keep_version
         )
         return document_pb2.UpdateDocumentResponse(
             document=convert.document(document, False),
@@ -116,25 +118,33 @@ class DocumentServicer(document_pb2_grpc.DocumentServiceServicer):
             await self._engine.delete_document(bank, document_id, etag, idempotency)
         return Empty()
 
+    async def ListDocumentVersions(
+        self, request: document_pb2.ListDocumentVersionsRequest, context: _Context
+    ) -> document_pb2.ListDocumentVersionsResponse:
+        bank, document_id = names.parse_document("name", request.name)
+        limit = checks.page_size(request.page_size)
+        binding = ("ListDocumentVersions", bank, document_id)
+        page = await paging.by_size(
+            lambda step, key: self._engine.list_versions(bank, document_id, step, key),
+            lambda version: len(version.text.encode()),
+            limit,
+            self._services.after_key(request.page_token, *binding),
+        )
+        return document_pb2.ListDocumentVersionsResponse(
+            versions=[convert.version(one) for one in page.items],
+            next_page_token=self._services.tokens.issue(page.next_key, *binding),
+        )
+
+    async def ForgetDocuments(
+        self, request: document_pb2.ForgetDocumentsRequest, context: _Context
+    ) -> document_pb2.ForgetDocumentsResponse:
+        return await forget(self._services, request)
+
     async def _unchanged(self, bank: str, document_id: str, etag: str | None) -> Document:
         document = await self._engine.get_document(bank, document_id)
         if etag is not None and etag != document.etag:
             raise EtagMismatch(names.document_name(bank, document_id), etag, document.etag)
         return document
-
-    async def _page_with_texts(
-        self, bank: str, limit: int, after: str | None, predicate: Predicate | None
-    ) -> Page[Document]:
-        items: list[Document] = []
-        size = 0
-        while True:
-            step = min(limit - len(items), _PAGE_STEP)
-            page = await self._engine.list_documents(bank, step, after, True, predicate)
-            items += page.items
-            size += sum(len(document.text.encode()) for document in page.items)
-            after = page.next_key
-            if after is None or len(items) >= limit or size >= _PAGE_BYTES:
-                return Page(items, after)
 
 
 def _field(path: str, document: document_pb2.Document) -> Any:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
 import grpc.aio
@@ -60,27 +60,15 @@ def _checked(bank: str, message: feedback_pb2.Feedback) -> NewFeedback:
         raise invalid("feedback.verdict", f"{message.verdict} is no verdict")
     said = message.verdict != _VERDICTS.VERDICT_UNSPECIFIED
     most = checks.MAX_QUESTION_CHARACTERS
+    relevant, irrelevant = message.relevant_documents, message.irrelevant_documents
+    own = partial(names.documents_of, bank, most=checks.MAX_FEEDBACK_DOCUMENTS)
     return NewFeedback(
         checks.question("feedback.question", message.question),
-        _documents(bank, "feedback.relevant_documents", message.relevant_documents),
-        _documents(bank, "feedback.irrelevant_documents", message.irrelevant_documents),
+        own("feedback.relevant_documents", relevant),
+        own("feedback.irrelevant_documents", irrelevant),
         cast("Verdict", _VERDICTS.Name(message.verdict) if said else ""),
         checks.text_field("feedback.answer", message.answer.strip(), most),
     )
-
-
-def _documents(bank: str, field: str, given: Sequence[str]) -> tuple[str, ...]:
-    """The ids of documents of this bank."""
-    if len(given) > checks.MAX_FEEDBACK_DOCUMENTS:
-        most = checks.MAX_FEEDBACK_DOCUMENTS
-        raise invalid(field, f"holds {len(given):,} names; at most {most} are taken")
-    found = []
-    for index, name in enumerate(given):
-        where, document_id = names.parse_document(f"{field}[{index}]", name)
-        if where != bank:
-            raise invalid(f"{field}[{index}]", f"is not a document of {names.bank_name(bank)}")
-        found.append(document_id)
-    return tuple(found)
 
 
 def _message(row: Feedback) -> feedback_pb2.Feedback:

@@ -13,7 +13,7 @@ from memsvc_proto.v1 import compare_pb2, memory_pb2, memory_pb2_grpc
 from memsvc.comparing import NothingToAsk
 from memsvc.comparing import compare as compared
 from memsvc.retrieval import RetrievalError
-from memsvc.server import checks, compare, convert, names
+from memsvc.server import checks, compare, convert, names, options
 from memsvc.server.services import Services
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -31,31 +31,30 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         self, request: memory_pb2.RecallRequest, context: _Context
     ) -> memory_pb2.RecallResponse:
         bank = names.parse_bank("bank", request.bank)
+        sight = options.sight(request)
         found = await self._engine.recall(
             bank,
             checks.question("question", request.question),
-            checks.options(request.options, context.time_remaining()),
-            checks.document_filter(request.filter),
+            options.options(request.options, context.time_remaining()),
+            sight.filter,
             with_texts=True,
+            as_of=sight.as_of,
+            recency=sight.recency,
         )
-        return memory_pb2.RecallResponse(
-            hits=[
-                convert.hit(bank, hit, text)
-                for hit, text in zip(found.hits, found.texts, strict=True)
-            ],
-            hops=[convert.hop(bank, hop) for hop in found.hops],
-            usage=convert.usage(found.usage),
-        )
+        return convert.recalled(bank, found)
 
     async def Ask(
         self, request: memory_pb2.AskRequest, context: _Context
     ) -> AsyncIterator[memory_pb2.AskEvent]:
         bank = names.parse_bank("bank", request.bank)
+        sight = options.sight(request)
         answer = self._engine.ask(
             bank,
             checks.question("question", request.question),
-            checks.options(request.options, context.time_remaining()),
-            checks.document_filter(request.filter),
+            options.options(request.options, context.time_remaining()),
+            sight.filter,
+            as_of=sight.as_of,
+            recency=sight.recency,
         )
         async with aclosing(answer) as events:
             async for event in events:
@@ -65,12 +64,15 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         self, request: memory_pb2.BuildContextRequest, context: _Context
     ) -> memory_pb2.BuildContextResponse:
         bank = names.parse_bank("bank", request.bank)
+        sight = options.sight(request)
         built = await self._engine.build_context(
             bank,
             checks.question("query", request.query),
             checks.count("max_tokens", request.max_tokens, checks.MAX_CONTEXT_TOKENS),
-            checks.document_filter(request.filter),
-            checks.options(request.options, context.time_remaining()),
+            sight.filter,
+            options.options(request.options, context.time_remaining()),
+            as_of=sight.as_of,
+            recency=sight.recency,
         )
         return memory_pb2.BuildContextResponse(
             text=built.text,

@@ -9,6 +9,8 @@ from memsvc.engine import Engine
 from memsvc.errors import Reason, invalid
 from memsvc.pagination import PageTokenError, PageTokens
 from memsvc.retrieval import Retrieval
+from memsvc.sessions.counting import Tokenizers
+from memsvc.sessions.titles import TurnContext
 
 _PAGE = 1000
 
@@ -17,13 +19,16 @@ _PAGE = 1000
 class Services:
     """The servicers' common ground; `draining` is set once the server is about to stop;
     `retrieval` has the indexes of the paths that questions can be compared on, and callers may name
-    `retrieval_models` (None: any) for them."""
+    `retrieval_models` (None: any) for them; `turn_context` is what turns' titles tell, `tokenizers`
+    count for other models."""
 
     engine: Engine
     tokens: PageTokens
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     retrieval: Retrieval = field(default_factory=lambda: Retrieval(None))
     retrieval_models: frozenset[str] | None = None
+    turn_context: TurnContext = "spoken"
+    tokenizers: Tokenizers = field(default_factory=Tokenizers)
 
     @property
     def identity_digest(self) -> str:
