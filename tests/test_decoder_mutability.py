@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -38,6 +39,9 @@ from tests.decoder_support import make_published
 
 QUICK, LONG = 20, 200
 CLOSE = 1e-5  # of scores and of logits
+# Other batches sum in another order, so that now and then a number at rest is rounded to the next
+# code (keys: 12 bits, content: 8), depending on the processor: what that is worth at most.
+STEP = 1e-3
 NAMES = [*map(str, range(20)), *(f"note-{n}" for n in range(20))]  # numbers, and what is hashed
 Held = dict[str, DocumentText]
 
@@ -291,6 +295,9 @@ async def test_a_bank_that_has_lived_is_as_good_as_new(seed: int, tmp_path: Path
             (afresh,) = asked(new, fresh, [question])
             assert was.chosen == afresh.chosen
             for found, expected in zip(was.scores, afresh.scores, strict=True):
-                assert found == pytest.approx(expected, rel=0, abs=CLOSE)
+                assert found == pytest.approx(expected, rel=0, abs=STEP)
+                assert median(abs(found[one] - expected[one]) for one in expected) <= CLOSE
             for found_logits, expected_logits in zip(was.logits, afresh.logits, strict=True):
-                assert float((found_logits - expected_logits).abs().max()) <= CLOSE
+                apart = (found_logits - expected_logits).abs()
+                assert float(apart.max()) <= STEP
+                assert float(apart.median()) <= 10 * CLOSE

@@ -55,7 +55,8 @@ def test_training_in_bf16_gets_the_gradients_of_the_fused_attention() -> None:
     found = {}
     for dtype in (torch.float32, torch.bfloat16):  # fused; by hand
         leaves = [one.to(dtype, copy=True).requires_grad_() for one in states]
-        out = attend_masked(*leaves, mask)
+        queries, keys, values = leaves
+        out = attend_masked(queries, keys, values, mask)
         out.float().square().sum().backward()
         found[dtype] = [out, *(leaf.grad for leaf in leaves if leaf.grad is not None)]
     for exact, short in zip(found[torch.float32], found[torch.bfloat16], strict=True):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,16 @@ README = (ROOT / "README.md").read_text()
 DEFAULT_ADDRESS = "127.0.0.1:7600"
 
 
+def examples() -> list[str]:
+    """The Python blocks under lines that name this file: the SDK, a fact said, a fact recalled."""
+    mark = r"<!-- tested by tests/test_readme\.py -->\n```python\n(.*?)```"
+    found = re.findall(mark, README, re.S)
+    assert len(found) == 3
+    return found
+
+
 def example() -> str:
-    """The Python block under the line that names this file."""
-    found = re.search(
-        r"<!-- tested by tests/test_readme\.py -->\n```python\n(.*?)```", README, re.S
-    )
-    assert found
-    return found[1]
+    return examples()[0]
 
 
 @pytest.mark.slow
@@ -37,6 +41,24 @@ def test_the_example_runs_and_prints_what_it_should(tmp_path: Path) -> None:
             exec(compile(example().replace(DEFAULT_ADDRESS, address), "README.md", "exec"), {})
     assert "blue flower pot" in said.getvalue()
     assert "Keys" in said.getvalue()
+
+
+@pytest.mark.slow
+def test_a_fact_is_recalled_by_another_process(tmp_path: Path) -> None:
+    printed = []
+    with running_server(tmp_path) as address:
+        with MemoryClient(address) as client:
+            client.wait_serving()
+        for block in examples()[1:]:
+            command = [sys.executable, "-c", block.replace(DEFAULT_ADDRESS, address)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+            printed.append(done.stdout.strip())
+    assert printed == ["", "My sister Ana lives in Lisbon."]
+
+
+def test_the_start_for_agents_takes_ten_lines() -> None:
+    code = "\n".join(examples()[1:])
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
 
 
 def test_the_example_uses_the_default_address_and_fits_fifteen_lines() -> None:
