@@ -11,7 +11,7 @@ decoder.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,19 +23,26 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, Qwen3Config
 
 from memsvc_router.api import AskOptions, DocumentText, Done, Hop, Sampling, Step
 from memsvc_router.decoder.attention import attention_modules
+from memsvc_router.decoder.config import SETTINGS
 from memsvc_router.decoder.initialise import init_checkpoint
 from memsvc_router.decoder.model import DecoderMemoryModel
-from memsvc_router.decoder.source import TEMPLATE_TOKENS, TOKENIZER
+from memsvc_router.decoder.source import CONFIG, TEMPLATE_TOKENS, TOKENIZER, read_config
 from memsvc_router.memory import ResidentMemory
+from memsvc_router.training.decoder.options import DecoderTraining
 from memsvc_router.training.rows import Passage, Question, TrainingSet
 
 THINGS = KEEPERS = 40  # names of each kind
 CODES = 64
 NUMBERS = 192  # documents are numbered below it
 POOL_SIZE, TOP_K = 4, 2
-TRAINING = tuple(  # options of `memsvc train`
-    "--stage main --fp32 --steps 1500 --rate 0.003 --questions 32 --documents 1 --max-tokens 256 "
-    f"--numbers {NUMBERS}".split()
+STEPS = 1500
+LEARNING = DecoderTraining(
+    stage="main", rate=0.003, questions=32, documents=1, max_tokens=256, numbers=NUMBERS, seed=1
+)
+TRAINING = tuple(  # the same as options of `memsvc train`
+    f"--stage {LEARNING.stage} --fp32 --steps {STEPS} --rate {LEARNING.rate} "
+    f"--questions {LEARNING.questions} --documents {LEARNING.documents} "
+    f"--max-tokens {LEARNING.max_tokens} --numbers {NUMBERS} --seed {LEARNING.seed}".split()
 )
 _LINKED = 24  # things of one world, each with a keeper of its own
 _OTHERS = 16  # keepers of one world that no thing is with
@@ -59,8 +66,16 @@ class TinyScores:
     recall: float
 
 
-def write_base(out: Path, seed: int = 0) -> None:
-    """Write a random decoder, with routers and a vocabulary of its own, to the directory `out`."""
+def write_base(
+    out: Path,
+    seed: int = 0,
+    router_layers: str = "upper-half",
+    settings: Mapping[str, object] | None = None,
+) -> None:
+    """Write a random decoder, with routers and a vocabulary of its own, to the directory `out`.
+
+    router_layers: see `init_checkpoint`; settings: fields of `msa_config` that differ.
+    """
     tokenizer = _tokenizer()
     config = Qwen3Config(
         vocab_size=tokenizer.get_vocab_size(),
@@ -87,7 +102,10 @@ def write_base(out: Path, seed: int = 0) -> None:
         tokenizer.save(str(Path(plain) / TOKENIZER))
         described = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>"}
         (Path(plain) / "tokenizer_config.json").write_text(json.dumps(described))
-        init_checkpoint(plain, out, POOL_SIZE, TOP_K, seed=seed)
+        init_checkpoint(plain, out, POOL_SIZE, TOP_K, router_layers, seed)
+    body = read_config(out)
+    body[SETTINGS] |= settings or {}
+    (out / CONFIG).write_text(json.dumps(body, indent=2) + "\n")
 
 
 def _match_heads(network: PreTrainedModel) -> None:
@@ -121,7 +139,10 @@ def make_worlds(count: int, seed: int, first: int = 0) -> TrainingSet:
 
 
 def evaluate(
-    model: DecoderMemoryModel, data: TrainingSet, questions: Sequence[Question]
+    model: DecoderMemoryModel,
+    data: TrainingSet,
+    questions: Sequence[Question],
+    max_hops: int = 4,
 ) -> TinyScores:
     """Ask questions of one world through the engine, over a bank of all its passages."""
     texts = [DocumentText(p.title, p.text, str(number)) for number, p in enumerate(data.passages)]
@@ -132,7 +153,7 @@ def evaluate(
     found: list[bool] = []
     for question in questions:
         wanted = [str(index[name]) for name in question.evidence]
-        hops, answer = _asked(model, bank, question.question)
+        hops, answer = _asked(model, bank, question.question, max_hops)
         right[len(wanted)].append(answer == question.answers[0])
         for at, name in enumerate(wanted):
             fresh = [h.document_id for h in hops[at].routed] if at < len(hops) else []
@@ -141,9 +162,11 @@ def evaluate(
     return TinyScores(*(float(np.mean(x)) for x in (right[1], right[2], found)))
 
 
-def _asked(model: DecoderMemoryModel, bank: ResidentMemory, question: str) -> tuple[list[Hop], str]:
+def _asked(
+    model: DecoderMemoryModel, bank: ResidentMemory, question: str, max_hops: int
+) -> tuple[list[Hop], str]:
     hops, answer = [], ""
-    options = AskOptions(max_hops=4, sampling=Sampling(max_tokens=4))
+    options = AskOptions(max_hops=max_hops, sampling=Sampling(max_tokens=4))
     for event in model.ask(bank, question, options):
         if isinstance(event, Step):
             model.run([event])
