@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from memsvc_kernels.scan import Routed, eight_bits, four_more, full_width, route
 from memsvc_storage import BlockRow, Document
 from numpy.typing import NDArray
 
+from memsvc.engine import DocumentFilter, Keyed, both
 from memsvc.engine.live import LiveBank, LiveDocument, Snapshot
 
 WIDTH = 8
@@ -140,3 +142,31 @@ def test_a_filter_sees_the_facts_of_living_documents_only() -> None:
     assert shot is not None
     assert sorted(asked) == [1, 3, 5, 6, 7, 8, 9, 10]
     assert int(shot.allowed.sum()) == 5
+
+
+def test_a_filter_is_asked_once_of_a_document_and_again_when_facts_change() -> None:
+    rng = np.random.default_rng(4)
+    live = LiveBank("b")
+    documents = [document(row, rng) for row in range(1, 8)]
+    live.add(documents)
+    asked: list[int] = []
+
+    def odd(facts: Document) -> bool:
+        asked.append(facts.row_id)
+        return bool(facts.metadata["odd"])
+
+    def seen(*filters: DocumentFilter | None) -> list[int]:
+        shot = live.snapshot(reduce(both, filters, None))
+        assert shot is not None
+        return [shot.columns.facts[slot].row_id for slot in np.flatnonzero(shot.allowed)]
+
+    keyed = Keyed("odd", odd)
+    assert seen(keyed) == seen(keyed) == [1, 3, 5, 7]
+    assert asked == [1, 2, 3, 4, 5, 6, 7]
+    live.add([document(9, rng)])
+    assert seen(keyed, lambda facts: facts.row_id != 3) == [1, 5, 7, 9]
+    assert asked == [1, 2, 3, 4, 5, 6, 7, 9]
+    live.align([2], {2: replace(documents[1].facts, metadata={"odd": True})})
+    live.align([1], {})
+    assert seen(keyed) == [2, 3, 5, 7, 9]
+    assert seen(Keyed("even", lambda facts: not facts.metadata["odd"])) == [4, 6]

@@ -15,7 +15,8 @@ from memsvc.engine.errors import (
     ModelNotReady,
     Overloaded,
 )
-from memsvc.engine.recency import Sight, both, happened
+from memsvc.engine.filtering import Keyed, both
+from memsvc.engine.recency import Sight, happened
 from memsvc.engine.tier import Routing
 from memsvc.engine.types import (
     Context,
@@ -45,6 +46,7 @@ __all__ = [
     "EngineStopped",
     "Health",
     "IndexedView",
+    "Keyed",
     "MemoryChanged",
     "ModelNotReady",
     "ModelState",

@@ -22,9 +22,10 @@ from memsvc.engine.context import build_context
 from memsvc.engine.counters import Counters
 from memsvc.engine.errors import BankMoved, EngineStopped, ModelNotReady
 from memsvc.engine.fence import Fence
+from memsvc.engine.filtering import both
 from memsvc.engine.live import LiveBank
 from memsvc.engine.questions import Question
-from memsvc.engine.recency import Sight, both
+from memsvc.engine.recency import Sight
 from memsvc.engine.session_verbs import SessionVerbs
 from memsvc.engine.side import Side
 from memsvc.engine.types import (

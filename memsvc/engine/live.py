@@ -21,6 +21,7 @@ from memsvc_kernels import Codes
 from memsvc_storage import BlockRow, Document
 from numpy.typing import NDArray
 
+from memsvc.engine.filtering import Masks
 from memsvc.engine.growing import Growing
 from memsvc.engine.keys import KeyTable
 from memsvc.engine.tier import Keys, Tier
@@ -59,6 +60,7 @@ class Columns:
         self.alive = Growing(np.bool_)  # [N]
         self.expires = Growing(np.float64)  # [N] seconds since the epoch, inf: never
         self.facts: list[Document] = []  # [N]
+        self.masks = Masks()
         self.blocks: list[BlockRow] = []  # [N]
 
     def append(self, documents: Sequence[LiveDocument]) -> None:
@@ -171,6 +173,7 @@ class LiveBank:
                     self._discard([row_id])
                 else:
                     self._columns.facts[slot] = now
+                    self._columns.masks.forget()
                     self._columns.expires.rows[slot] = _expires(now)
 
     def move(self, blocks: Iterable[BlockRow]) -> None:
@@ -192,11 +195,7 @@ class LiveBank:
                 return None
             alive = columns.alive.rows & (columns.expires.rows > time.time())
             keys, chunk_slot = columns.keys.now(), columns.chunk_slot.rows
-        allowed = alive
-        if filter is not None:
-            allowed = alive.copy()
-            for slot in np.flatnonzero(alive):
-                allowed[slot] = filter(columns.facts[slot])
+        allowed = columns.masks.allowed(filter, columns.facts, alive) if filter else alive
         return Snapshot(columns, alive, allowed, keys, chunk_slot)
 
     def _discard(self, row_ids: Iterable[int]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from memsvc_storage import Document
 from numpy.typing import NDArray
 
+from memsvc.engine.filtering import Keyed, both
 from memsvc.engine.types import DocumentFilter, Recency
 
 _CANDIDATES = 4  # times as many as are wanted are looked at: what is recent may come from below
@@ -23,13 +24,6 @@ _LEAST_CANDIDATES = 64
 def happened(document: Document) -> datetime:
     """When what a document tells happened: its `event_time`, else its `create_time`."""
     return document.event_time or document.create_time
-
-
-def both(one: DocumentFilter | None, other: DocumentFilter | None) -> DocumentFilter | None:
-    """What two filters let through; None lets everything through."""
-    if one is None or other is None:
-        return one or other
-    return lambda document: one(document) and other(document)
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,8 @@ class Sight:
         moment = self.as_of
         if moment is None:
             return self.filter
-        return both(lambda document: happened(document) <= moment, self.filter)
+        known = Keyed(("as_of", moment), lambda document: happened(document) <= moment)
+        return both(known, self.filter)
 
     def prior(self) -> Prior | None:
         """What recency adds, as things stand now."""

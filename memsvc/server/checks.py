@@ -19,6 +19,7 @@ from memsvc_proto.v1 import bank_pb2
 from memsvc_storage import Idempotency, Scalar
 
 from memsvc import filters
+from memsvc.engine import Keyed
 from memsvc.errors import Reason, invalid
 
 MAX_TEXT_BYTES = 1 << 20
@@ -215,9 +216,10 @@ def above_zero(field: str, value: float, most: float = math.inf) -> float:
 def document_filter(value: str, field: str = "filter") -> filters.Predicate | None:
     """A compiled filter; None lets every document through."""
     try:
-        return filters.compile_filter(text_field(field, value, filters.MAX_CHARACTERS))
+        found = filters.compile_filter(text_field(field, value, filters.MAX_CHARACTERS))
     except filters.FilterError as error:
         raise invalid(field, str(error), Reason.INVALID_FILTER) from None
+    return None if found is None else Keyed(value.strip(), found)
 
 
 def update_paths(mask: FieldMask, message: Message, known: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from memsvc_storage import Document, Session
 
-from memsvc.engine import DocumentFilter
+from memsvc.engine import DocumentFilter, Keyed
 
 Scope = Literal["SESSION", "OTHER_SESSIONS", "AGENT", "BANK"]
 
@@ -54,4 +54,5 @@ def visible(scope: Scope, session: Session) -> DocumentFilter | None:
         same_agent = turn.agent == session.agent
         return (same_agent and not own) if scope == "OTHER_SESSIONS" else (same_agent or own)
 
-    return lets_through
+    key = (scope, session.agent, session.session_id, session.lineage)
+    return Keyed(key, lets_through)
