@@ -39,9 +39,7 @@ from tests.decoder_support import make_published
 
 QUICK, LONG = 20, 200
 CLOSE = 1e-5  # of scores and of logits
-# Other batches sum in another order, so that now and then a number at rest is rounded to the next
-# code (keys: 12 bits, content: 8), depending on the processor: what that is worth at most.
-STEP = 1e-3
+STEP = 1e-3  # other batches sum in another order: now and then a number rests one code further
 NAMES = [*map(str, range(20)), *(f"note-{n}" for n in range(20))]  # numbers, and what is hashed
 Held = dict[str, DocumentText]
 

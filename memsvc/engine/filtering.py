@@ -69,12 +69,15 @@ class Masks:
     ) -> NDArray[np.bool_]:
         """Which of the slots [N] that are `alive` the filter lets through."""
         left = alive.copy()
-        parts = _parts(filter)
-        for part in (one for one in parts if isinstance(one, Keyed)):
-            left &= self._decided(part, facts, len(alive))
-        for part in (one for one in parts if not isinstance(one, Keyed)):
+        once: list[DocumentFilter] = []
+        for part in _parts(filter):
+            if isinstance(part, Keyed):
+                left &= self._decided(part, facts, len(alive))
+            else:
+                once.append(part)
+        for decide in once:
             for slot in np.flatnonzero(left).tolist():
-                left[slot] = part(facts[slot])
+                left[slot] = decide(facts[slot])
         return left
 
     def _decided(self, filter: Keyed, facts: Sequence[Document], count: int) -> NDArray[np.bool_]:

@@ -22,6 +22,7 @@ from memsvc_client.cli import (
 from memsvc_client.cli.output import Output
 from memsvc_client.cli.session import Defaults
 from memsvc_client.mcp import command as mcp
+from memsvc_client.proxy import command as proxy
 from memsvc_client.transport import DEFAULT_TARGET, DEFAULT_TIMEOUT
 
 ENTRY_POINTS = "memsvc.commands"
@@ -34,6 +35,7 @@ _OWN_COMMANDS = (
     "compare",
     "report",
     "mcp",
+    "proxy",
     "op",
     "feedback",
     "session",
@@ -82,6 +84,7 @@ def build(*, with_server: bool) -> typer.Typer:
     app.add_typer(operations.app, name="op")
     app.add_typer(feedback.app, name="feedback")
     app.command("mcp")(mcp.serve)
+    app.command("proxy")(proxy.serve)
     if with_server:
         _join(app)
     return app
