@@ -96,10 +96,11 @@ def test_blocking_calls_do_the_same(client: MemoryClient) -> None:
 
 async def test_an_agent_is_reminded_of_its_other_sessions(client: MemoryClient) -> None:
     bank = fresh_bank(client)
+    question = [said("user", "What is the colour of my hat?")]
     for name, agent in (("old", "ann"), ("others", "bob")):
         block = MemsvcMemoryBlock(client=client, bank=bank, session=name, agent=agent)
         await block.aput([said("user", f"I am {agent}, and my hat is the colour of {name} brass.")])
-    question = [said("user", "What is the colour of my hat?")]
+        await block.aget(question)  # waits for what the block has put
     anew = MemsvcMemoryBlock(client=client, bank=bank, session="new", agent="ann")
     reminded = await anew.aget(question)
     assert "old brass" in reminded

@@ -149,6 +149,7 @@ def main() -> None:
     loop.export(given.folder / "exported", PairsTask)
     if not loop.sharded:
         task.export(given.folder / f"rank{rank}")
+    loop.accelerator.wait_for_everyone()  # or the last one waits for those that are gone
     loop.accelerator.end_training()
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from memsvc_storage.core import BATCH, now, plain, text_size
+from memsvc_storage.deleting import delete_rows
 from memsvc_storage.errors import DocumentExists, InvalidDocument, QuotaExceeded, StorageError
 from memsvc_storage.ids import new_etag, sortable_id
 from memsvc_storage.models import BankRow, DocumentRow, TextRow
@@ -30,6 +31,7 @@ def accept(
         for doc, problem in zip(docs, problems, strict=True)
         if doc.document_id and problem is None
     ]
+    make_way(session, bank, named)
     used = _existing(session, bank.id, named)
     time = now()
     items: list[Document | StorageError] = []
@@ -49,6 +51,21 @@ def accept(
             bank.document_count += 1
             items.append(_fresh(bank.name, name, doc, time))
     return items
+
+
+def make_way(session: Session, bank: BankRow, names: Sequence[str]) -> None:
+    """Delete documents of these names that have expired: they are gone, and hold no name."""
+    query = select(DocumentRow.row_id).where(
+        DocumentRow.bank_id == bank.id, DocumentRow.expire_time <= now()
+    )
+    gone = [
+        row_id
+        for some in chunked(names, BATCH)
+        for row_id in session.scalars(query.where(DocumentRow.document_id.in_(some)))
+    ]
+    if gone:
+        delete_rows(session, bank.id, gone)
+        session.refresh(bank)
 
 
 def _existing(session: Session, number: int, names: Sequence[str]) -> set[str]:
