@@ -23,9 +23,9 @@ from memsvc_client import MemoryClient
 
 from benchmarks.server_process import ServerProcess
 from memsvc.bench import machine
+from memsvc.bench.haystack import sentences_of
 from memsvc.bench.lines import read_lines
 from memsvc.bench.metrics import percentiles
-from memsvc.bench.prose import Prose, Text
 
 _CORPUS = Path(__file__).parent.parent / "demo" / "corpus" / "factbook.jsonl"
 _WRITERS = (1, 10, 100)
@@ -60,11 +60,14 @@ def main() -> None:
 
 
 def turns() -> Iterator[tuple[str, str]]:
-    """Role and content, of about 90 words, without end."""
-    lines = enumerate(read_lines(_CORPUS))
-    texts = tuple(Text(str(at), line.text("title"), line.text("text")) for at, line in lines)
-    parts = [passage.text for passage in Prose(texts).passages(0)]
-    return zip(itertools.cycle(("user", "assistant")), itertools.cycle(parts), strict=False)
+    """Role and content, of one to three sentences, without end."""
+    lines = [line.text("text") for line in read_lines(_CORPUS)]
+    said = [" ".join(some) for text in lines for some in _threes(sentences_of(text))]
+    return zip(itertools.cycle(("user", "assistant")), itertools.cycle(said), strict=False)
+
+
+def _threes(sentences: list[str]) -> Iterator[list[str]]:
+    return (sentences[at : at + 3] for at in range(0, len(sentences), 3))
 
 
 def appended(client: MemoryClient, writers: int) -> Row:

@@ -293,3 +293,8 @@ def test_appending_is_repeated_with_the_same_request_id_and_deleting_is_not(
     record.unavailable = 1
     with pytest.raises(ConnectionError):
         client.delete_session("b", "s")
+
+
+def test_a_bank_may_be_called_sessions(client: MemoryClient, requests: list[Any]) -> None:
+    client.session("sessions", "s").append("user", "hello")
+    assert requests[-1].name == "banks/sessions/sessions/s"

@@ -31,7 +31,7 @@ class AsyncSessionHandle:
 
     def __init__(self, client: AsyncSessionVerbs, name: str) -> None:
         self._client = client
-        self._bank = name.partition("/sessions/")[0]
+        self._bank = name.rpartition("/sessions/")[0]
         self.name = name
 
     @property

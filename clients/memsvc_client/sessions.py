@@ -31,7 +31,7 @@ class SessionHandle:
 
     def __init__(self, client: SessionVerbs, name: str) -> None:
         self._client = client
-        self._bank = name.partition("/sessions/")[0]
+        self._bank = name.rpartition("/sessions/")[0]
         self.name = name
 
     @property
