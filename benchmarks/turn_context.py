@@ -1,10 +1,12 @@
 """What a turn's memory should be told of the talk around it: each way against each path.
 
-    python -m benchmarks.turn_context CONVERSATIONS QUESTIONS OUT [--ways alone,spoken] [--limit N]
+    python -m benchmarks.turn_context CONVERSATIONS QUESTIONS OUT [--ways alone,spoken] [--turns N]
 
 CONVERSATIONS: JSON lines with `turns` (docs/bench.md). Each turn is a document as a session makes
 it, its title by one of the ways of `memsvc.sessions.titles`; the `msa` path is asked up to four
-hops. OUT/WAY keeps raw answers and goes on where it was interrupted. Prints a table.
+hops. `--turns`: of each conversation only the evidence and so many other turns, drawn by a seed
+(all of them take hours on two cores). OUT/WAY keeps raw answers and goes on where it was
+interrupted. Prints a table.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import cast, get_args
 
 from memsvc.bench.corpus import Corpus, Passage
@@ -39,12 +42,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--ways", default=",".join(get_args(TurnContext)))
     parser.add_argument("--paths", default=PATHS)
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("--turns", type=int)
     given = parser.parse_args()
-    corpus = read_corpus([given.conversations], given.questions, given.limit)
+    corpus = read_corpus([given.conversations], given.questions)
     found = {}
     for way in given.ways.split(","):
-        told = told_in(corpus, cast("TurnContext", way))
+        told = thinned(told_in(corpus, cast("TurnContext", way)), given.turns)
         run = Run(
             told, rules(given.paths, max_hops=_HOPS), way, " ".join(sys.argv), given.out / way
         )
@@ -55,6 +58,19 @@ def main() -> None:
 def told_in(corpus: Corpus, way: TurnContext) -> Corpus:
     """The same conversations, their turns titled one way."""
     banks = {name: list(_titled(turns, way)) for name, turns in corpus.banks.items()}
+    return replace(corpus, banks=banks)
+
+
+def thinned(corpus: Corpus, turns: int | None) -> Corpus:
+    """The evidence of all questions, and `turns` others of each conversation; None: all."""
+    if turns is None:
+        return corpus
+    wanted = {one for question in corpus.questions for one in question.evidence}
+    banks = {}
+    for name, held in corpus.banks.items():
+        others = [turn.id for turn in held if turn.id not in wanted]
+        kept = wanted | set(Random(f"turns/{name}").sample(others, min(turns, len(others))))
+        banks[name] = [turn for turn in held if turn.id in kept]
     return replace(corpus, banks=banks)
 
 

@@ -19,7 +19,7 @@ from examples.connecting import opened, parser
 
 _MEETINGS = Path(__file__).parent / "data" / "meetings.jsonl"
 _APRIL, _NOW = datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC)
-_RECENT = Recency(timedelta(days=30))
+_RECENT = Recency(timedelta(days=30), weight=5)  # the last word counts
 _QUESTIONS = (
     ("When does the beta of Heron start?", _APRIL),
     ("When does the beta of Heron start?", _NOW),
