@@ -67,7 +67,7 @@ def main() -> None:
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for row in rows:
         print("| " + " | ".join(f"{row.get(name, math.nan):.4g}" for name in head) + " |")
-    machine = {**facts(), "floats": str(compute_dtype()), "int8_products": whole_numbers()}
+    machine = {**facts(), "floats": str(compute_dtype()), "int8_products": whole_numbers(many=True)}
     body = {"machine": machine, "reference": compared, "real_keys": recall, "growing": rows}
     print(json.dumps(body, indent=1))
 

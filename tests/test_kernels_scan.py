@@ -55,7 +55,7 @@ def test_the_scan_routes_as_exact_arithmetic_does(
 ) -> None:
     bank = Bank(chunks, documents, seed)
     rest = (bank.owner, bank.allowed, k, bank.precedence)
-    with patch.object(scan, "whole_numbers", lambda: whole):
+    with patch.object(scan, "whole_numbers", lambda _: whole):
         found = route_codes(bank.queries, bank.codes, *rest)
     flat = bank.keys.reshape(chunks, -1)
     wanted = route(bank.queries.reshape(2, -1), flat, *rest)
@@ -111,7 +111,7 @@ def test_one_layer_is_routed_as_exact_arithmetic_does(
     bank = Bank(400, 150, seed=6)
     queries = np.random.default_rng(7).integers(-40, 40, (5, 3, WIDTH)).astype(np.float32)
     rest = (bank.owner, bank.allowed, 16, query_reduce, chunk_reduce, bank.precedence)
-    with patch.object(scan, "whole_numbers", lambda: whole):
+    with patch.object(scan, "whole_numbers", lambda _: whole):
         found = route_layer_codes(queries, bank.codes, 1, *rest)
     wanted = route_layer(queries, bank.keys[:, 1], *rest)
     np.testing.assert_array_equal(found[0], wanted[0])
@@ -121,7 +121,7 @@ def test_one_layer_is_routed_as_exact_arithmetic_does(
 @pytest.mark.parametrize("whole", [True, False])
 def test_the_best_are_found_among_many_tiles(whole: bool) -> None:
     bank = Bank(9000, 4000, seed=4)
-    with patch.object(scan, "whole_numbers", lambda: whole):
+    with patch.object(scan, "whole_numbers", lambda _: whole):
         found = route_codes(bank.queries, bank.codes, bank.owner, None, 16)
     wanted = route(bank.queries.reshape(2, -1), bank.keys.reshape(9000, -1), bank.owner, None, 16)
     np.testing.assert_array_equal(found[0], wanted[0])

@@ -26,6 +26,8 @@ from memsvc_kernels.shards import TILE, each_shard
 RESCORED = 48  # documents, at least (PERFORMANCE.md: chunks are not enough)
 _COLUMNS = 32  # queries are padded to a multiple of this
 _FINE = 254  # the second part of a query is this much finer
+_MANY = 8  # queries that share a scan
+_TRIALS = 12  # a busy machine spoils some
 
 Routed = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 """As `routing.route` returns it."""
@@ -219,22 +221,24 @@ def _tiles(
 
 def _products(queries: NDArray[np.float32]) -> Callable[[], _Product]:
     """What multiplies queries [L, M, R], made anew for each thread."""
-    return _in_whole_numbers(queries) if whole_numbers() else _widened(queries)
+    many = queries.shape[1] >= _MANY
+    return _in_whole_numbers(queries) if whole_numbers(many) else _widened(queries)
 
 
 @cache
-def whole_numbers() -> bool:
-    """Whether this CPU multiplies int8 faster than it widens it to fp32 (it does with VNNI).
+def whole_numbers(many: bool) -> bool:
+    """Whether this CPU multiplies int8 faster than it widens it to fp32: with `many` queries at
+    once it does where it has VNNI or AMX, with one not always (dev/LOG.md, 2026-11-30).
 
-    Measured once in a process, in about a hundredth of a second.
+    Measured once in a process for each, in about a hundredth of a second.
     """
     codes = torch.ones(512, 384, dtype=torch.int8)
-    one = np.ones((1, 1, 384), np.float32)
-    products = [make(one)() for make in (_in_whole_numbers, _widened)]
+    queries = np.ones((1, _MANY if many else 1, 384), np.float32)
+    products = [make(queries)() for make in (_in_whole_numbers, _widened)]
     seconds = []
     for product in products:
         times = []
-        for _ in range(3):
+        for _ in range(_TRIALS):
             began = time.perf_counter()
             product(codes, 0)
             times.append(time.perf_counter() - began)
