@@ -7,15 +7,16 @@ of banks, models or files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_TILE = 65536  # chunks per pass: bounds the keys that are widened at a time
-_SCORES = 1 << 24  # scores per pass of one query: 64 MB
+from memsvc_kernels.shards import TILE, each_shard
+
+_SCORES = 1 << 24  # a tile's at most: 64 MB
 
 
 def collapse_queries(queries: Tensor, groups: int, cosine: bool = True) -> Tensor:
@@ -68,8 +69,11 @@ def route(
             f"k={k}, queries {queries.shape}, keys {keys.shape}, documents {chunk_document.shape}"
         )
     scores = np.empty((m, len(keys)), np.float32)
-    for at, tile in _tiles(keys):
-        scores[:, at : at + len(tile)] = _product(queries, tile)
+
+    def fill(at: slice, products: Tensor) -> None:
+        scores[:, at] = products.T.numpy()
+
+    _products(queries, keys, fill)
     return rank_documents(scores, chunk_document, allowed, k, "max", precedence)
 
 
@@ -96,10 +100,13 @@ def route_layer(
         )
     flat = queries.reshape(m * rows, width)
     scores = np.empty((1, len(keys)), np.float32)
-    for at, tile in _tiles(keys, most=_SCORES // (m * rows)):
-        by_token = _product(flat, tile).reshape(m, rows, len(tile)).max(axis=1)
-        reduced = by_token.max(axis=0) if query_reduce == "max" else by_token.mean(axis=0)
-        scores[0, at : at + len(tile)] = reduced
+
+    def fill(at: slice, products: Tensor) -> None:
+        by_token = products.unflatten(1, (m, rows)).amax(2)
+        reduced = by_token.amax(1) if query_reduce == "max" else by_token.mean(1)
+        scores[0, at] = reduced.numpy()
+
+    _products(flat, keys, fill)
     return rank_documents(scores, chunk_document, allowed, k, chunk_reduce, precedence)
 
 
@@ -136,21 +143,30 @@ def rank_documents(
     return documents, scores, chunks
 
 
-def _product(queries: NDArray[np.float32], tile: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Inner products [M, C] in fp32. By torch, because numpy's own threads and those of the model's
-    forward stand in each other's way (a routing step took up to 10 times as long)."""
-    found = torch.from_numpy(queries) @ torch.from_numpy(tile).T
-    products: NDArray[np.float32] = found.numpy()
-    return products
+def _products(
+    queries: NDArray[np.float32],
+    keys: NDArray[np.floating],
+    fill: Callable[[slice, Tensor], None],
+) -> None:
+    """Call `fill` with every tile of chunks and its inner products [tile, M] in fp32; narrower keys
+    are widened one tile at a time.
 
+    By torch, because numpy's own threads and those of the model's forward stand in each other's way
+    (a routing step took up to 10 times as long), and each tile by one thread: two that share a
+    product read half as many bytes in a second.
+    """
+    wide = torch.from_numpy(queries).T
+    most = max(1, min(TILE, _SCORES // max(1, len(queries))))
 
-def _tiles(
-    keys: NDArray[np.floating], most: int = _TILE
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Keys [C, W] in fp32, tile by tile (narrower keys are widened one tile at a time)."""
-    size = max(1, min(most, _TILE))
-    for at in range(0, len(keys), size):
-        yield at, keys[at : at + size].astype(np.float32, copy=False)
+    def work(shard: range) -> None:
+        for first in shard:
+            end = min(first + TILE, len(keys))
+            for at in range(first, end, most):
+                tile = slice(at, min(at + most, end))
+                own = keys[tile].astype(np.float32, copy=False)
+                fill(tile, torch.from_numpy(own) @ wide)
+
+    each_shard(len(keys), work)
 
 
 def _best(

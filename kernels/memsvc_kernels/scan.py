@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memsvc_kernels.routing import rank_documents, route, route_layer
-from memsvc_kernels.shards import TILE, each_shard
+from memsvc_kernels.shards import TILE, each_shard, in_shard
 
 RESCORED = 48  # documents, at least (PERFORMANCE.md: chunks are not enough)
 _COLUMNS = 32  # queries are padded to a multiple of this
@@ -230,10 +230,16 @@ def whole_numbers(many: bool) -> bool:
     """Whether this CPU multiplies int8 faster than it widens it to fp32: with `many` queries at
     once it does where it has VNNI or AMX, with one not always (dev/LOG.md, 2026-11-30).
 
-    Measured once in a process for each, in about a hundredth of a second.
+    Measured once in a process for each, in about a hundredth of a second, and by a thread of those
+    that scan: widening gains by two threads of torch's own, which they do not have.
     """
-    codes = torch.ones(512, 384, dtype=torch.int8)
-    queries = np.ones((1, _MANY if many else 1, 384), np.float32)
+    return in_shard(lambda: _faster_in_whole_numbers(_MANY if many else 1))
+
+
+def _faster_in_whole_numbers(count: int) -> bool:
+    """Of `count` queries, by this thread."""
+    codes = torch.ones(TILE // 2, 1152, dtype=torch.int8)
+    queries = np.ones((1, count, 1152), np.float32)
     products = [make(queries)() for make in (_in_whole_numbers, _widened)]
     seconds = []
     for product in products:
