@@ -50,6 +50,21 @@ def test_ties_go_to_the_earlier_document_whatever_k_is() -> None:
         assert found[0].tolist() == list(range(k))
 
 
+@pytest.mark.parametrize("queries", [1, 2, 16])
+@pytest.mark.parametrize("chunks", [3, 1023, 1025, 2049])
+def test_equal_keys_tie_wherever_they_stand(queries: int, chunks: int) -> None:
+    rng = np.random.default_rng(0)
+    keys = np.repeat(rng.standard_normal((1, 1152)).astype(np.float32), chunks, 0)
+    asked = rng.standard_normal((queries, 1152)).astype(np.float32)
+    precedence = rng.permutation(chunks)
+    found, scores, _ = route(asked, keys, np.arange(chunks), None, chunks, precedence)
+    for row in range(queries):
+        assert precedence[found[row]].tolist() == list(range(chunks))
+        assert len(set(scores[row].tolist())) == 1
+    by_layer = route_layer(asked[:, None], keys, np.arange(chunks), None, 3, precedence=precedence)
+    assert precedence[by_layer[0][0]].tolist() == [0, 1, 2]
+
+
 def test_a_precedence_settles_ties_whatever_the_numbering() -> None:
     keys = np.ones((10, 4), np.float32)
     precedence = np.array([5, 3, 8, 1, 9, 0, 7, 2, 6, 4])

@@ -155,16 +155,19 @@ def _products(
     (a routing step took up to 10 times as long), and each tile by one thread: two that share a
     product read half as many bytes in a second.
     """
-    wide = torch.from_numpy(queries).T
-    most = max(1, min(TILE, _SCORES // max(1, len(queries))))
+    # Equal keys score equally wherever they stand, or ties would not be settled by precedence: BLAS
+    # adds up otherwise for one query or one key, and so tiles are whole and queries at least two.
+    count = len(queries)
+    wide = torch.from_numpy(queries if count > 1 else np.repeat(queries, 2, 0)).T
+    most = max(2, min(TILE, _SCORES // max(1, count)))
 
     def work(shard: range) -> None:
         for first in shard:
-            end = min(first + TILE, len(keys))
-            for at in range(first, end, most):
-                tile = slice(at, min(at + most, end))
+            for at in range(first, min(first + TILE, len(keys)), most):
+                end = min(at + most, len(keys))
+                tile = slice(max(0, end - most), end)
                 own = keys[tile].astype(np.float32, copy=False)
-                fill(tile, torch.from_numpy(own) @ wide)
+                fill(tile, (torch.from_numpy(own) @ wide)[:, :count])
 
     each_shard(len(keys), work)
 

@@ -25,7 +25,7 @@ from memsvc_storage.errors import (
     TurnOutOfOrder,
 )
 from memsvc_storage.ids import sortable_id
-from memsvc_storage.lineage import find_session, to_sessions
+from memsvc_storage.lineage import find_session, to_sessions, turn_at
 from memsvc_storage.models import BankRow
 from memsvc_storage.operations import begin, to_operation
 from memsvc_storage.replay import operation_of, record, recorded
@@ -101,7 +101,7 @@ def _check_place(session: SqlSession, bank: str, row: SessionRow, after: str | N
         raise SessionEnded(bank, row.session_id)
     if after is None:
         return
-    last = to_sessions(session, bank, [row])[0].last_turn
+    last, _ = turn_at(session, row.id)
     if after != last:
         raise TurnOutOfOrder(bank, row.session_id, after, last)
 

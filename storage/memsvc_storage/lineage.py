@@ -56,6 +56,14 @@ def parts_up_to(parts: Sequence[tuple[int, int]], position: int) -> list[tuple[i
     return shared
 
 
+def turn_at(session: SqlSession, number: int, turn_id: str = "") -> tuple[str, int]:
+    """A session's turn of this id ("": the last one) and its position; ("", -1) if it has none."""
+    query = select(TurnRow.turn_id, TurnRow.position).join(PartRow, IN_PART)
+    query = query.where(PartRow.number == number).order_by(TurnRow.position.desc()).limit(1)
+    found = session.execute(query.where(TurnRow.turn_id == turn_id) if turn_id else query).first()
+    return ("", -1) if found is None else (found.turn_id, found.position)
+
+
 def to_sessions(session: SqlSession, bank: str, rows: Sequence[SessionRow]) -> list[Session]:
     """Sessions as they are handed out."""
     counts: dict[int, tuple[int, str]] = {}

@@ -20,17 +20,17 @@ from memsvc_storage.errors import SessionExists, TurnNotFound
 from memsvc_storage.ids import sortable_id
 from memsvc_storage.lineage import (
     ENDLESS,
-    IN_PART,
     find_session,
     is_expired,
     parts_of,
     parts_up_to,
     to_sessions,
+    turn_at,
 )
 from memsvc_storage.models import BankRow
 from memsvc_storage.replay import record, recorded
 from memsvc_storage.rows import Idempotency, Page
-from memsvc_storage.session_models import PartRow, SessionRow, TurnRow
+from memsvc_storage.session_models import PartRow, SessionRow
 from memsvc_storage.session_rows import NewSession, Session
 
 
@@ -196,16 +196,7 @@ def _make(
 
 def _shared(session: SqlSession, bank: str, origin: SessionRow, turn_id: str) -> tuple[str, int]:
     """The last turn that a fork shares, and its position: ("", -1) if there is none to share."""
-    query = (
-        select(TurnRow.turn_id, TurnRow.position)
-        .join(PartRow, IN_PART)
-        .where(PartRow.number == origin.id)
-        .order_by(TurnRow.position.desc())
-        .limit(1)
-    )
-    found = session.execute(query.where(TurnRow.turn_id == turn_id) if turn_id else query).first()
-    if found is not None:
-        return found.turn_id, found.position
-    if turn_id:
+    found = turn_at(session, origin.id, turn_id)
+    if turn_id and not found[0]:
         raise TurnNotFound(bank, origin.session_id, turn_id)
-    return "", -1
+    return found

@@ -3,29 +3,24 @@ Ctrl-C as they do when the client leaves. Knows no tools."""
 
 from __future__ import annotations
 
-import ipaddress
-import logging
 import os
-import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
-import uvicorn
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
 from memsvc_client.cli.output import Output
+from memsvc_client.listening import address_of, is_loopback, on_signals, open_socket, serve
 
 PATH: Final = "/mcp"
 LOOPBACK: Final = "127.0.0.1"
 # A text of 1 MiB takes up to six times that as JSON with escapes.
 BODY_BYTES: Final = 8 * 2**20
-DRAIN_SECONDS: Final = 3
 _READ_BYTES = 65_536
 _REACHABLE = (
     "WARNING: {address} can be reached from other machines. There is no password and no "
@@ -43,7 +38,7 @@ async def over_stdio(server: MCPServer[Any]) -> None:
     if sys.platform == "win32":  # There the signals end the process at once.
         await server.run_stdio_async()
         return
-    with _on_signals(_endable_stdin()):
+    with on_signals(_endable_stdin()):
         await server.run_stdio_async()
 
 
@@ -53,42 +48,29 @@ def listen(address: str) -> socket.socket:
     host = host.strip("[]") or LOOPBACK
     if not port.isascii() or not port.isdigit():
         raise ListenError(f"--http {address!r} is not HOST:PORT or PORT")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, int(port)), family=family)
+        return open_socket(host, int(port))
     except (OSError, OverflowError) as error:
         raise ListenError(f"--http {address}: {error}") from None
 
 
 async def over_http(server: MCPServer[Any], listening: socket.socket, output: Output) -> None:
     """Serve whoever comes to the socket, until a signal."""
-    host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
+    host, address = address_of(listening)
     protection = None
-    if ipaddress.ip_address(host).is_loopback:
-        protection = _against_rebinding(shown)
+    if is_loopback(host):
+        protection = _against_rebinding(host)
     else:
-        output.say(_REACHABLE.format(address=f"{shown}:{port}"), "bold red")
+        output.say(_REACHABLE.format(address=address), "bold red")
     app = server.streamable_http_app(
         streamable_http_path=PATH,
         max_request_body_size=BODY_BYTES,
         transport_security=protection,
-        host=host,
+        host=host.strip("[]"),
     )
-    # Its complaint that streams were open when it was told to stop helps nobody.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS
+    await serve(
+        app, listening, lambda: output.out.print(f"memsvc mcp ready on http://{address}{PATH}")
     )
-    running = uvicorn.Server(config)
-
-    def stop() -> None:
-        running.should_exit = True
-
-    # uvicorn, too, stops on a signal, and raises it once more for whoever handled it before.
-    with _on_signals(stop):
-        output.out.print(f"memsvc mcp ready on http://{shown}:{port}{PATH}")
-        await running.serve(sockets=[listening])
 
 
 def _against_rebinding(shown: str) -> TransportSecuritySettings:
@@ -98,19 +80,6 @@ def _against_rebinding(shown: str) -> TransportSecuritySettings:
         allowed_hosts=[f"{name}:*" for name in names],
         allowed_origins=[f"http://{name}:*" for name in names],
     )
-
-
-@contextmanager
-def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop()
-
-    former = {one: signal.signal(one, handle) for one in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for one, handler in former.items():
-            signal.signal(one, handler)
 
 
 def _endable_stdin() -> Callable[[], None]:

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ipaddress
-import logging
-import signal
 import socket
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -17,7 +14,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
-import uvicorn
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,13 +22,13 @@ from memsvc_client.async_client import AsyncMemoryClient
 from memsvc_client.cli.output import Output
 from memsvc_client.cli.session import Defaults
 from memsvc_client.errors import DeadlineExceeded, Unavailable
+from memsvc_client.listening import address_of, is_loopback, open_socket, serve
 from memsvc_client.proxy.app import Proxy, Way
 from memsvc_client.proxy.memory import Remembering
 
 __all__ = ["Settings", "SettingsError", "Way", "run"]
 
 CONNECT_SECONDS: Final = 10.0
-DRAIN_SECONDS: Final = 3
 _REACHABLE = (
     "WARNING: {address} can be reached from other machines. There is no password and no "
     "encryption: whoever reaches it can question this memory, and use the upstream's key if it "
@@ -67,10 +63,9 @@ def run(settings: Settings, output: Output) -> None:
         upstream = httpx.URL()
     if upstream.scheme not in ("http", "https") or not upstream.host or upstream.query:
         raise SettingsError(f"--upstream {settings.way.url!r} is not a URL of http or https")
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        listening = socket.create_server((settings.host, settings.port), family=family)
-    except OSError as error:
+        listening = open_socket(settings.host, settings.port)
+    except (OSError, OverflowError) as error:
         raise SettingsError(f"{settings.host} port {settings.port}: {error}") from None
     asyncio.run(_serve(settings, upstream.host, listening, output))
 
@@ -88,7 +83,7 @@ async def _serve(
         # One caller's cookies are not another's.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         # A proxy of the environment cannot reach this machine's own loopback.
-        trust_env=not _is_loopback(upstream_host),
+        trust_env=not is_loopback(upstream_host),
     )
     async with memsvc, http:
         memory = Remembering(memsvc, settings.bank, settings.tokens, settings.wait)
@@ -101,24 +96,17 @@ async def _serve(
 
 
 async def _listen(app: ASGIApp, listening: socket.socket, output: Output) -> None:
-    host, port = listening.getsockname()[:2]
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if _is_loopback(host):
+    host, address = address_of(listening)
+    if is_loopback(host):
         app = _OnlyLoopback(app)
     else:
-        output.say(_REACHABLE.format(address=shown), "bold red")
-    # What it tells of a broken connection holds nothing that helps, and may hold what was said.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS
-    )
-    config.server_header = config.date_header = False  # Those of upstream are passed on.
-    running = uvicorn.Server(config)
-    # uvicorn, too, stops on a signal, and raises it once more for whoever handled it before.
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, running.handle_exit)
-    output.out.print(f"memsvc proxy ready on http://{shown}/v1")
-    await running.serve(sockets=[listening])
+        output.say(_REACHABLE.format(address=address), "bold red")
+
+    def ready() -> None:
+        output.out.print(f"memsvc proxy ready on http://{address}/v1")
+
+    # Which server answers, and when, is passed on from upstream.
+    await serve(app, listening, ready, named=False)
 
 
 class _OnlyLoopback:
@@ -131,14 +119,7 @@ class _OnlyLoopback:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             sources = [f"//{headers.get('host', '')}", headers.get("origin", "//localhost")]
-            if not all(_is_loopback(urlsplit(one).hostname or "") for one in sources):
+            if not all(is_loopback(urlsplit(one).hostname or "") for one in sources):
                 refused = PlainTextResponse("only for this machine", 403)
                 return await refused(scope, receive, send)
         return await self._app(scope, receive, send)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
