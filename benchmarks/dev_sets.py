@@ -4,7 +4,8 @@
 
 DATA holds `SET.questions.jsonl.zst` and `SET.passages.jsonl.zst` (conversations: `SET.jsonl.zst`).
 Each set is a `memsvc bench run` of its own in OUT/SET, so the same command goes on where it was
-interrupted. Small sets come first. Takes hours on two cores; `--limit` asks fewer questions.
+interrupted. Small sets come first. Takes hours on two cores; `--limit` asks N questions of each,
+evenly spread over it.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--limit", type=int, help="only the first N questions of each set")
+    parser.add_argument("--limit", type=int, help="so many questions of each set, evenly spread")
     parser.add_argument("--sets", default=",".join(one.name for one in SETS))
     given = parser.parse_args(arguments)
     wanted = given.sets.split(",")

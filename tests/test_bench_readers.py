@@ -49,6 +49,13 @@ def test_each_conversation_is_a_bank_and_each_turn_a_document(tmp_path: Path) ->
     assert read.questions[1].answers == ()  # answerable: false
 
 
+def test_a_sample_is_spread_over_the_set(tmp_path: Path) -> None:
+    asked = [{"id": f"q{n}", "question": "x?", "answers": [], "evidence": ["p1"]} for n in range(9)]
+    some = corpus(tmp_path, PASSAGES, asked, limit=3).questions
+    assert [question.id for question in some] == ["q0", "q3", "q6"]
+    assert len(corpus(tmp_path, PASSAGES, asked, limit=99).questions) == 9
+
+
 def test_conversations_nobody_asks_about_are_left_out(tmp_path: Path) -> None:
     assert list(corpus(tmp_path, CONVERSATIONS, CONVERSATION_QUESTIONS, limit=1).banks) == ["c1"]
 

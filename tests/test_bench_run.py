@@ -165,7 +165,7 @@ async def test_another_run_is_not_gone_on_with(plain: Corpus, tmp_path: Path) ->
     with pytest.raises(InputError, match="holds another run: k differ; use another --out"):
         await run(plain, rules("msa", k=5), tmp_path / "out")
     with pytest.raises(InputError, match="questions differ"):
-        await run(plain.first(1), rules("msa"), tmp_path / "out")
+        await run(plain.sample(1), rules("msa"), tmp_path / "out")
 
 
 class Broken(BagModel):

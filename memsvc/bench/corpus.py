@@ -64,9 +64,12 @@ class Corpus:
         banks = {name: b for name, b in self.banks.items() if name in needed}
         return replace(self, banks=banks, questions=kept)
 
-    def first(self, limit: int | None) -> Corpus:
-        """The first so many questions, with the banks that they ask."""
-        kept = {id(question) for question in self.questions[:limit]}
+    def sample(self, limit: int | None) -> Corpus:
+        """So many questions, evenly spread over the set, with the banks that they ask: neighbours
+        are often about the same passage."""
+        count = len(self.questions)
+        size = count if limit is None else min(limit, count)
+        kept = {id(self.questions[at * count // size]) for at in range(size)}
         return self.only(lambda question: id(question) in kept)
 
     def missing_evidence(self) -> list[str]:

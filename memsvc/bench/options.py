@@ -25,7 +25,8 @@ Format = Annotated[
     str | None, typer.Option("--format", help="The set's format; by default told by its looks.")
 ]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Only the first N questions (all passages).")
+    int | None,
+    typer.Option("--limit", min=1, help="N questions, evenly spread over the set (all passages)."),
 ]
 K = Annotated[int, typer.Option("--k", min=1, max=256, help="Documents routed to.")]
 Hops = Annotated[

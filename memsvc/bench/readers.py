@@ -17,19 +17,15 @@ from memsvc.bench.lines import InputError, Line, read_lines
 def read_corpus(
     passages: Sequence[Path], questions: Path, limit: int | None = None, answers: bool = False
 ) -> Corpus:
-    """Read files; `limit`: the first questions only; `answers`: every question must have the field.
+    """Read files; `limit`: see `Corpus.sample`; `answers`: every question must have the field.
 
     Banks that no question asks are left out. Raises InputError naming file and line.
     """
     banks = read_passages(passages)
-    asked: list[Question] = []
-    for line in read_lines(questions):
-        if limit is not None and len(asked) >= limit:
-            break
-        asked.append(_question(line, banks, answers))
+    asked = [_question(line, banks, answers) for line in read_lines(questions)]
     if not asked:
         raise InputError(f"{questions}: no questions")
-    return Corpus(banks, asked).first(None)
+    return Corpus(banks, asked).sample(limit)
 
 
 def read_passages(paths: Sequence[Path]) -> dict[str, list[Passage]]:

@@ -64,7 +64,7 @@ class EncoderLane:
         self._takes: Collection[str | None] = ()
         self._work = asyncio.Event()
         self._batches: asyncio.Queue[_Batch] = asyncio.Queue(maxsize=1)
-        self._in_flight: dict[tuple[int, int], int] = {}  # (row, revision) -> characters
+        self._in_flight: set[int] = set()  # rows
         self._writing = asyncio.Lock()
         self.failures = 0
         """Failures in a row; 0 as soon as something was encoded and committed."""
@@ -99,7 +99,7 @@ class EncoderLane:
             self._work.clear()
             try:
                 documents = await self._in_thread(
-                    partial(self._next_documents, dict(self._in_flight))
+                    partial(self._next_documents, list(self._in_flight))
                 )
             except Exception as error:
                 await self._failed("reading pending documents", error)
@@ -112,18 +112,15 @@ class EncoderLane:
                 await self._work.wait()
                 await asyncio.sleep(_LINGER_SECONDS)
 
-    def _next_documents(self, flying: dict[tuple[int, int], int]) -> list[Document]:
-        """The next batch beyond what is in flight (the store lists oldest first)."""
-        waiting = self._store.pending(
-            self._config.batch_documents + len(flying),
-            self._config.batch_chars + sum(flying.values()),
-            self._takes,
-        )
-        return [d for d in waiting if (d.row_id, d.revision) not in flying]
+    def _next_documents(self, flying: list[int]) -> list[Document]:
+        """The next batch beyond what is in flight (the store lists oldest first). A document that
+        changed in flight comes again once its batch has ended."""
+        size = self._config.batch_documents, self._config.batch_chars
+        return self._store.pending(*size, self._takes, flying)
 
     def _submitted(self, documents: list[Document]) -> _Batch:
         for document in documents:
-            self._in_flight[document.row_id, document.revision] = len(document.text)
+            self._in_flight.add(document.row_id)
         slices = cut(documents, self._config.slice_chars)
         return _Batch(documents, [(part, self._encoder.submit(part)) for part in slices])
 
@@ -148,7 +145,7 @@ class EncoderLane:
                 await self._failed("encoding", error)
             finally:
                 for document in batch.documents:
-                    self._in_flight.pop((document.row_id, document.revision), None)
+                    self._in_flight.discard(document.row_id)
                 self._work.set()
                 self._on_progress()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, or_, select, true
+from sqlalchemy import Row, Select, and_, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from memsvc_storage.core import (
@@ -123,13 +123,15 @@ class DocumentReads(StoreCore):
         limit_docs: int,
         limit_chars: int,
         identities: Collection[str | None] | None = None,
+        skip: Collection[int] = (),
     ) -> list[Document]:
         """The next documents to encode, with text: the oldest, and more of the same bank.
 
         At least one if any is PENDING, however long it is. `identities`: only of banks whose
-        blocks these made (None among them: of banks that have had no block yet).
+        blocks these made (None among them: of banks that have had no block yet). `skip`: rows that
+        somebody has in hand.
         """
-        waiting = DocumentRow.state == "PENDING"
+        waiting = and_(DocumentRow.state == "PENDING", DocumentRow.row_id.not_in(skip))
         if identities is not None:
             known = BankRow.identity.in_([one for one in identities if one is not None])
             ours = or_(known, BankRow.identity.is_(None)) if None in identities else known

@@ -71,7 +71,8 @@ def read_set(
     format: str | None = None,
     limit: int | None = None,
 ) -> Corpus:
-    """Read a set; `limit`: its first questions only (all passages of the banks that they ask).
+    """Read a set; `limit`: so many of its questions, evenly spread (all passages of the banks that
+    they ask).
 
     Raises InputError: an unknown or undetected format, passages missing or too many, a bad line.
     """
@@ -88,7 +89,7 @@ def read_set(
         raise InputError(f"{questions}: no questions")
     if not any(corpus.banks.values()):
         raise InputError(f"{questions}: no passages")
-    return corpus.first(limit)
+    return corpus.sample(limit)
 
 
 def detect(path: Path) -> str:
