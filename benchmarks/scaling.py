@@ -71,8 +71,7 @@ def at_size(folder: Path, documents: Iterator[NewDocument], tokens: int) -> Row:
 
 def grown(client: MemoryClient, documents: Iterator[NewDocument], tokens: int) -> Row:
     """Add prose until the bank has so many tokens."""
-    if not any(bank.name == f"banks/{_BANK}" for bank in client.list_banks()):
-        client.create_bank(_BANK)
+    client.ensure_bank(_BANK)
     began, held = time.perf_counter(), _tokens(client)
     before = held
     while held < tokens:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from memsvc_client import MemoryClient, NotFound
+from memsvc_client import MemoryClient
 
 
 def parser(description: str | None, bank: str) -> argparse.ArgumentParser:
@@ -26,7 +26,4 @@ def opened(client: MemoryClient, bank: str) -> None:
     Raises MemsvcError where there is no server, or its model does not load.
     """
     client.wait_serving()
-    try:
-        client.get_bank(bank)
-    except NotFound:
-        client.create_bank(bank)
+    client.ensure_bank(bank)

@@ -57,6 +57,16 @@ def fill(client: MemoryClient, bank: str) -> None:
     assert (ended.state, ended.done, ended.failed) == ("DONE", len(FACTS), 0)
 
 
+async def test_a_bank_is_made_once_and_kept(served: Served, client: MemoryClient) -> None:
+    name = f"bank-{next(_numbers)}"
+    made = client.ensure_bank(name)
+    client.add(name, FACTS[:1])
+    assert client.ensure_bank(f"banks/{name}").create_time == made.create_time
+    async with AsyncMemoryClient(served.target) as other:
+        assert (await other.ensure_bank(name)).document_count == 1
+        assert (await other.ensure_bank(f"{name}-b")).document_count == 0
+
+
 def test_the_two_stories(client: MemoryClient, bank: str) -> None:
     fill(client, bank)
     assert {one.state for one in client.list_documents(bank)} == {"READY"}

@@ -6,11 +6,13 @@ Listings and `ask` are read with `async for`; everything else is awaited.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from memsvc_client import bank_calls, document_calls
 from memsvc_client.async_forget_verbs import AsyncForgetVerbs
 from memsvc_client.async_sessions import AsyncSessionOpener
+from memsvc_client.errors import AlreadyExists, NotFound
 from memsvc_client.pagers import AsyncPager
 from memsvc_client.resources import (
     UNSET,
@@ -54,6 +56,14 @@ class AsyncMemoryClient(AsyncSessionOpener, AsyncForgetVerbs):
             bank, display_name, metadata, quota_bytes, request_id, validate_only
         )
         return await self._run(call, timeout)
+
+    async def ensure_bank(self, bank: str, *, timeout: float | None = None) -> Bank:
+        """The bank, made empty if it is not there."""
+        with suppress(NotFound):
+            return await self.get_bank(bank, timeout=timeout)
+        with suppress(AlreadyExists):  # Somebody else may make it meanwhile.
+            return await self.create_bank(bank, timeout=timeout)
+        return await self.get_bank(bank, timeout=timeout)
 
     async def get_bank(self, bank: str, *, timeout: float | None = None) -> Bank:
         """One bank with its counters. Raises NotFound."""

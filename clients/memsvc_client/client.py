@@ -8,9 +8,11 @@ MemsvcError and takes a `timeout` in seconds (None: the client's own). Writes ca
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from memsvc_client import bank_calls, document_calls
+from memsvc_client.errors import AlreadyExists, NotFound
 from memsvc_client.pagers import Pager
 from memsvc_client.resources import (
     UNSET,
@@ -55,6 +57,14 @@ class MemoryClient(SessionOpener, ForgetVerbs):
             bank, display_name, metadata, quota_bytes, request_id, validate_only
         )
         return self._run(call, timeout)
+
+    def ensure_bank(self, bank: str, *, timeout: float | None = None) -> Bank:
+        """The bank, made empty if it is not there."""
+        with suppress(NotFound):
+            return self.get_bank(bank, timeout=timeout)
+        with suppress(AlreadyExists):  # Somebody else may make it meanwhile.
+            return self.create_bank(bank, timeout=timeout)
+        return self.get_bank(bank, timeout=timeout)
 
     def get_bank(self, bank: str, *, timeout: float | None = None) -> Bank:
         """One bank with its counters. Raises NotFound."""

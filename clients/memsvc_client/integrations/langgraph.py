@@ -78,8 +78,7 @@ class MemsvcStore(BaseStore):
 
     def setup(self) -> None:
         """Make the bank if it is not there."""
-        with suppress(AlreadyExists):
-            self._client.create_bank(self._bank)
+        self._client.ensure_bank(self._bank)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Reads see what was there before; then the puts are made, the last one of each key."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from contextlib import suppress
 from typing import Annotated, TypeVar
 
 from mcp.server.mcpserver.exceptions import ToolError
@@ -11,7 +10,7 @@ from mcp.types import CallToolResult
 from pydantic import AwareDatetime, Field
 
 from memsvc_client.async_client import AsyncMemoryClient
-from memsvc_client.errors import AlreadyExists, FailedPrecondition, MemsvcError, NotFound
+from memsvc_client.errors import FailedPrecondition, MemsvcError
 from memsvc_client.events import AskOptions
 from memsvc_client.mcp.outcomes import (
     Answered,
@@ -58,11 +57,7 @@ class Tools:
         """Make the bank if there is none; nothing once it was seen. Raises MemsvcError."""
         if self._opened:
             return
-        try:
-            await self._client.get_bank(self._bank, timeout=timeout)
-        except NotFound:
-            with suppress(AlreadyExists):  # Somebody else may make it meanwhile.
-                await self._client.create_bank(self._bank, timeout=timeout)
+        await self._client.ensure_bank(self._bank, timeout=timeout)
         self._opened = True
 
     async def remember(

@@ -54,10 +54,7 @@ class Remembering:
     async def open(self) -> None:
         """Make the bank if there is none."""
         async with asyncio.timeout(self._seconds):
-            try:
-                await self._client.get_bank(self._bank)
-            except NotFound:
-                await self._make_bank()
+            await self._client.ensure_bank(self._bank)
 
     async def remind(self, said: Said, session: str, agent: str) -> Reminder:
         """Append what is new; then what memory holds for the question, without what is said."""
@@ -86,12 +83,8 @@ class Remembering:
         try:
             return await self._client.session(self._bank, session, agent=agent)
         except NotFound:  # The bank was deleted, or no server was there at the start.
-            await self._make_bank()
+            await self._client.ensure_bank(self._bank)
             return await self._client.session(self._bank, session, agent=agent)
-
-    async def _make_bank(self) -> None:
-        with suppress(AlreadyExists):  # Somebody else may make it meanwhile.
-            await self._client.create_bank(self._bank)
 
 
 def session_id(name: str) -> str:
