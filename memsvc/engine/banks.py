@@ -185,10 +185,7 @@ class Banks:
     def texts(self, name: str, blocks: Sequence[BlockRow]) -> list[DocumentText]:
         """Texts of exactly the revisions that the blocks are of, in order. Raises DocumentsLost."""
         row_ids = [b.row_id for b in blocks]
-        try:
-            found = self._store.texts(name, row_ids)
-        except BankNotFound:
-            found = {}
+        found = self._store.texts(name, row_ids)
         for block in blocks:
             if block.row_id not in found or found[block.row_id][2] != block.revision:
                 self.align(name, row_ids)
