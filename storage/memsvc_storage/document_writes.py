@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlalchemy.orm import Session
 
 from memsvc_storage.adding import accept, insert_documents
@@ -23,6 +23,7 @@ from memsvc_storage.core import (
     plain,
     text_size,
     to_document,
+    unexpired,
 )
 from memsvc_storage.deleting import delete_rows, drop_blocks
 from memsvc_storage.errors import DocumentNotFound, QuotaExceeded
@@ -105,8 +106,6 @@ class DocumentWrites(StoreCore):
                 operation = operation_of(session, operation_id) if operation_id else None
                 return replayed, operation
             row, body = _load(session, bank, document_id, etag)
-            if row.expire_time is not None and row.expire_time <= now():
-                raise DocumentNotFound(bank, document_id)
             operation = _change(session, bank, row, body, changes, keep_version)
             document = to_document(bank, row, body.text)
             facts = {
@@ -133,7 +132,7 @@ class DocumentWrites(StoreCore):
             if before is not None:
                 packed = before["document"]
             else:
-                row, _ = _load(session, bank, document_id, etag)
+                row, _ = _load(session, bank, document_id, etag, even_expired=True)
                 packed = pack_document(to_document(bank, row))
                 delete_rows(session, row.bank_id, [row.row_id])
                 record(session, idempotency, {"document": packed})
@@ -143,13 +142,15 @@ class DocumentWrites(StoreCore):
 
 
 def _load(
-    session: Session, bank: str, document_id: str, etag: str | None
+    session: Session, bank: str, document_id: str, etag: str | None, even_expired: bool = False
 ) -> tuple[DocumentRow, TextRow]:
     found = session.execute(
         select(DocumentRow, TextRow)
         .join(TextRow, TextRow.row_id == DocumentRow.row_id)
         .where(
-            DocumentRow.bank_id == bank_id(session, bank), DocumentRow.document_id == document_id
+            DocumentRow.bank_id == bank_id(session, bank),
+            DocumentRow.document_id == document_id,
+            true() if even_expired else unexpired(DocumentRow.expire_time),
         )
     ).one_or_none()
     if found is None:
