@@ -15,9 +15,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -123,7 +124,20 @@ def bare_rates(sample: Sequence[DocumentText]) -> tuple[float, float]:
 
 @dataclass
 class _Clock:
+    """Seconds during which at least one thread was at it."""
+
     seconds: float = 0.0
+    running: int = 0
+    since: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def change(self, more: int) -> None:
+        """A thread begins (1) or ends (-1)."""
+        with self.lock:
+            now = time.perf_counter()
+            if self.running:
+                self.seconds += now - self.since
+            self.running, self.since = self.running + more, now
 
 
 def _timed_forward(model: SmallMemoryModel) -> _Clock:
@@ -132,11 +146,11 @@ def _timed_forward(model: SmallMemoryModel) -> _Clock:
     blocks: Callable[..., Any] = model.network.blocks
 
     def timed(*args: Any, **named: Any) -> Any:
-        began = time.perf_counter()
+        clock.change(1)
         try:
             return blocks(*args, **named)
         finally:
-            clock.seconds += time.perf_counter() - began
+            clock.change(-1)
 
     model.network.blocks = timed  # type: ignore[method-assign]
     return clock

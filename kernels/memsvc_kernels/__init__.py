@@ -27,6 +27,7 @@ from memsvc_kernels.dispatch import (
     route_layer,
     route_layer_codes,
     score_chunks,
+    side_by_side,
     top_documents,
     top_k,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "route_layer",
     "route_layer_codes",
     "score_chunks",
+    "side_by_side",
     "top_documents",
     "top_k",
 ]

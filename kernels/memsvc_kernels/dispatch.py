@@ -31,6 +31,7 @@ from memsvc_kernels.scan import (
     route_codes,
     route_layer_codes,
 )
+from memsvc_kernels.shards import side_by_side
 
 __all__ = [
     "Codes",
@@ -55,6 +56,7 @@ __all__ = [
     "route_layer",
     "route_layer_codes",
     "score_chunks",
+    "side_by_side",
     "top_documents",
     "top_k",
 ]

@@ -1,20 +1,21 @@
-"""Work on the rows of large arrays by threads, each with one thread of torch's own.
+"""Work on parts of arrays, or on batches, by threads, each with one thread of torch's own.
 
 Two OpenMP threads inside one product wait for each other on a busy machine (PERFORMANCE.md). Knows
-rows only.
+rows and jobs only.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
 
 TILE = 1024  # rows a product takes at a time: measured, half and four times as many are slower
+Item = TypeVar("Item")
 Measured = TypeVar("Measured")
 
 
@@ -33,6 +34,14 @@ def each_shard(rows: int, work: Callable[[range], None]) -> None:
         list(_THREADS.pool().map(work, shards))
 
 
+def side_by_side(work: Callable[[Item], Measured], items: Sequence[Item]) -> list[Measured]:
+    """What `work` makes of each item, in order; in as many threads as there are processors, or on
+    the calling one if there is but one item or processor. Raises what any of them raised."""
+    if len(items) < 2 or _THREADS.count < 2:
+        return [work(one) for one in items]
+    return list(_THREADS.pool().map(work, items))
+
+
 def in_shard(measure: Callable[[], Measured]) -> Measured:
     """What `measure` returns, called as a shard's work is: by one of those threads, alone."""
     return _THREADS.pool().submit(measure).result()
@@ -42,7 +51,8 @@ class _Threads:
     """Made at first use."""
 
     def __init__(self) -> None:
-        self.count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self.count = min(given, torch.get_num_threads())
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 

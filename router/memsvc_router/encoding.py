@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
-from memsvc_kernels import chunk_offsets
+from memsvc_kernels import chunk_offsets, side_by_side
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -16,7 +17,7 @@ from memsvc_router.batching import by_length
 from memsvc_router.network import MemoryNetwork, PartBatch
 from memsvc_router.texts import Piece, chunk_spans, pad, parts_of, tokenize
 
-_BATCH_TOKENS = 4096
+_BATCH_TOKENS = 1024  # of a thread: measured, half as many are no faster, four times as many slower
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,10 @@ def _by_layer(content: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:
 
 def _pool_all(network: MemoryNetwork, parts: Sequence[_Part]) -> list[_Pooled]:
     """Blocks of every part, computed in batches of similar length."""
-    pooled: list[_Pooled] = [None] * len(parts)  # type: ignore[list-item]
-    for some in by_length([len(part.piece.ids) for part in parts], _BATCH_TOKENS):
-        for i, blocks in zip(some, _pool(network, [parts[i] for i in some]), strict=True):
-            pooled[i] = blocks
-    return pooled
+    groups = list(by_length([len(part.piece.ids) for part in parts], _BATCH_TOKENS))
+    made = side_by_side(lambda some: _pool(network, [parts[i] for i in some]), groups)
+    of_part = dict(zip(chain.from_iterable(groups), chain.from_iterable(made), strict=True))
+    return [of_part[i] for i in range(len(parts))]
 
 
 @torch.inference_mode()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
+from memsvc_kernels import side_by_side
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -71,6 +73,18 @@ class Reading:
     tokens: int
 
 
+_Memory = tuple[Tensor, Tensor, Tensor]  # see `Reader._memory`
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What shares a forward."""
+
+    paths: Sequence[Path]
+    rows: Sequence[PathInput]
+    memory: _Memory
+
+
 class Reader:
     """Reads paths for one question."""
 
@@ -108,11 +122,17 @@ class Reader:
     ) -> list[Reading]:
         """Read paths; `seen` are the documents whose blocks each may attend to, best first."""
         rows = [self._row(path) for path in paths]
-        found: dict[int, Reading] = {}
-        for some in by_length([len(row.ids) for row in rows], _BATCH_TOKENS):
-            own, given = [paths[at] for at in some], [rows[at] for at in some]
-            told = self._read(view, own, given, [seen[at] for at in some])
-            found |= zip(some, told, strict=True)
+        groups = list(by_length([len(row.ids) for row in rows], _BATCH_TOKENS))
+        batches = [
+            _Batch(
+                [paths[at] for at in some],
+                [rows[at] for at in some],
+                self._memory(view, [seen[at] for at in some]),  # a view is one thread's
+            )
+            for some in groups
+        ]
+        told = chain.from_iterable(side_by_side(self._read, batches))
+        found = dict(zip(chain.from_iterable(groups), told, strict=True))
         return [found[at] for at in range(len(paths))]
 
     def _row(self, path: Path) -> PathInput:
@@ -130,28 +150,20 @@ class Reader:
         return queries.float().numpy(), final
 
     @torch.inference_mode()
-    def _read(
-        self,
-        view: MemoryView,
-        paths: Sequence[Path],
-        rows: Sequence[PathInput],
-        seen: Sequence[Sequence[int]],
-    ) -> list[Reading]:
-        batch = pad([r.ids for r in rows], [r.types for r in rows])
+    def _read(self, some: _Batch) -> list[Reading]:
+        batch = pad([r.ids for r in some.rows], [r.types for r in some.rows])
         queries, final = self._states(batch)
-        memory, slots, entries = self._memory(view, seen)
+        memory, slots, entries = some.memory
         told = self.network.point(final, batch.mask, memory.to(final.dtype), slots, entries)
         readings = []
-        for at, (path, row) in enumerate(zip(paths, rows, strict=True)):
+        for at, (path, row) in enumerate(zip(some.paths, some.rows, strict=True)):
             span, logprob = best_span(row, told.start[at], told.end[at])
             relevant, complete = float(told.relevant[at]), float(told.complete[at])
             query, tokens = queries[at : at + 1], len(row.ids)
             readings.append(Reading(path, query, span, logprob, relevant, complete, tokens))
         return readings
 
-    def _memory(
-        self, view: MemoryView, seen: Sequence[Sequence[int]]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _memory(self, view: MemoryView, seen: Sequence[Sequence[int]]) -> _Memory:
         """Assemble the blocks each path attends to: [B, M, Lm, 2, G, D], slots, real entries."""
         wanted = sorted({h for row in seen for h in row})
         config = self.network.config

@@ -7,6 +7,7 @@ Knows transformers' two interfaces and no model family.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,8 +51,9 @@ class Pass(Protocol):
         ...
 
 
-class Hook:
-    """Stands on every attention module of one model: holds the running pass and the input."""
+class Hook(threading.local):
+    """Stands on every attention module of one model: holds the running pass and the input, for each
+    thread its own."""
 
     def __init__(self) -> None:
         self.running: Pass | None = None

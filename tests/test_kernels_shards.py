@@ -1,0 +1,47 @@
+"""Work side by side: in order, each thread with one of torch's own, errors told."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from memsvc_kernels import side_by_side
+from memsvc_kernels.shards import each_shard, in_shard
+
+
+def test_what_is_made_comes_in_the_order_of_the_items() -> None:
+    def square(n: int) -> int:
+        return n * n
+
+    for count in (0, 1, 2, 50):
+        assert side_by_side(square, range(count)) == [n * n for n in range(count)]
+
+
+def test_an_error_of_any_thread_reaches_the_caller_and_leaves_the_threads_usable() -> None:
+    def fail(n: int) -> int:
+        if n == 3:
+            raise ValueError("three")
+        return n
+
+    with pytest.raises(ValueError, match="three"):
+        side_by_side(fail, range(6))
+    assert side_by_side(fail, [0, 1]) == [0, 1]
+
+
+def test_threads_have_one_thread_of_torch_and_the_caller_keeps_its_own() -> None:
+    before = torch.get_num_threads()
+    assert in_shard(torch.get_num_threads) == 1
+    assert torch.get_num_threads() == before
+
+
+def test_every_row_is_worked_on_once() -> None:
+    seen: list[int] = []
+    lock = threading.Lock()
+
+    def work(shard: range) -> None:
+        with lock:
+            seen.extend(shard)
+
+    each_shard(5000, work)
+    assert sorted(seen) == [0, 1024, 2048, 3072, 4096]
