@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from memsvc_router.training.checkpointing import STATE
-from memsvc_router.training.distributed import gather_rows
+from memsvc_router.training.distributed import gather_rows, leave
 from memsvc_router.training.loop import Loop, LoopOptions, Summary
 from memsvc_router.training.losses import routing_loss
 from torch import Tensor, nn
@@ -149,8 +149,7 @@ def main() -> None:
     loop.export(given.folder / "exported", PairsTask)
     if not loop.sharded:
         task.export(given.folder / f"rank{rank}")
-    loop.accelerator.wait_for_everyone()  # or the last one waits for those that are gone
-    loop.accelerator.end_training()
+    leave()
 
 
 if __name__ == "__main__":

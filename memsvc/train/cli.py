@@ -197,6 +197,8 @@ def train(
     given = {new: context.params[name] for name, new in _SETTINGS.items()}
     output = _output(context, as_json)
     with _refusals(output):
+        from memsvc_router.training.distributed import leave
+
         from memsvc.train import running
 
         request = running.Request(
@@ -215,6 +217,7 @@ def train(
         outcome = running.train(request)
     if outcome.main:
         _tell(output, outcome)
+    leave()
 
 
 def _tell(output: Output, outcome: Outcome) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import torch
@@ -21,6 +23,22 @@ def gather_rows(tensor: Tensor) -> Tensor:
     counts = _counts(tensor)
     gathered: Tensor = _Gather.apply(tensor, counts)  # type: ignore[no-untyped-call]
     return gathered
+
+
+def leave() -> None:
+    """End this process if it is one of several that train together, once all of them are done; does
+    nothing else otherwise.
+
+    The interpreter's own clean-up is left out: after gloo it hangs now and then, with all results
+    written and the launcher waiting for ever (dev/LOG.md, 2026-11-30).
+    """
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return
+    distributed.barrier()  # or the last one waits for those that are gone
+    distributed.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _counts(tensor: Tensor) -> list[int]:
