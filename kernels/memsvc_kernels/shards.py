@@ -27,11 +27,7 @@ def each_shard(rows: int, work: Callable[[range], None]) -> None:
     shards = [
         range(at * TILE, min(at + share, tiles) * TILE, TILE) for at in range(0, tiles, share)
     ]
-    if len(shards) < 2:
-        for shard in shards:
-            work(shard)
-    else:
-        list(_THREADS.pool().map(work, shards))
+    side_by_side(work, shards)
 
 
 def side_by_side(work: Callable[[Item], Measured], items: Sequence[Item]) -> list[Measured]:

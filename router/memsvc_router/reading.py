@@ -73,6 +73,7 @@ class Reading:
     tokens: int
 
 
+_Blocks = dict[int, NDArray[np.floating]]  # [C, Lm, 2, G, D] by handle
 _Memory = tuple[Tensor, Tensor, Tensor]  # see `Reader._memory`
 
 
@@ -123,11 +124,12 @@ class Reader:
         """Read paths; `seen` are the documents whose blocks each may attend to, best first."""
         rows = [self._row(path) for path in paths]
         groups = list(by_length([len(row.ids) for row in rows], _BATCH_TOKENS))
+        blocks = self._blocks(view, seen)  # here: a view is one thread's
         batches = [
             _Batch(
                 [paths[at] for at in some],
                 [rows[at] for at in some],
-                self._memory(view, [seen[at] for at in some]),  # a view is one thread's
+                self._memory(blocks, [seen[at] for at in some]),
             )
             for some in groups
         ]
@@ -163,15 +165,18 @@ class Reader:
             readings.append(Reading(path, query, span, logprob, relevant, complete, tokens))
         return readings
 
-    def _memory(self, view: MemoryView, seen: Sequence[Sequence[int]]) -> _Memory:
-        """Assemble the blocks each path attends to: [B, M, Lm, 2, G, D], slots, real entries."""
+    def _blocks(self, view: MemoryView, seen: Sequence[Sequence[int]]) -> _Blocks:
+        """Content of every document that any path attends to, read once."""
         wanted = sorted({h for row in seen for h in row})
-        config = self.network.config
-        layers = [view.content(wanted, layer) for layer in range(config.memory_layers)]
-        blocks = {
+        layers = [view.content(wanted, n) for n in range(self.network.config.memory_layers)]
+        return {
             handle: np.stack(own, axis=1)
             for handle, own in zip(wanted, zip(*layers, strict=True), strict=True)
         }
+
+    def _memory(self, blocks: _Blocks, seen: Sequence[Sequence[int]]) -> _Memory:
+        """Assemble the blocks each path attends to: [B, M, Lm, 2, G, D], slots, real entries."""
+        config = self.network.config
         shape = (config.memory_layers, 2, config.key_value_heads, config.head_width)
         most = max((sum(len(blocks[h]) for h in row) for row in seen), default=0)
         memory = torch.zeros(len(seen), most, *shape, dtype=torch.float16)
