@@ -26,7 +26,7 @@ from memsvc.bench.options import rules
 from memsvc.bench.readers import read_corpus
 from memsvc.bench.results import Estimate, Results
 from memsvc.bench.running import Run, run_bench
-from memsvc.sessions.titles import TurnContext, turn_title
+from memsvc.sessions.titles import TurnContext, quoting, turn_title
 
 PATHS = "msa,rag,hybrid,bm25"
 _HOPS = 4
@@ -78,7 +78,9 @@ def _titled(turns: Sequence[Passage], way: TurnContext) -> Iterator[Passage]:
     before = ""
     for turn in turns:
         role, _, said = turn.text.partition(": ")
-        title = turn_title(way, role, turn.event_time or _NO_TIME, before)
+        title = turn_title(way, role, turn.event_time or _NO_TIME)
+        if way == "neighboured":
+            title = quoting(title, before)
         yield replace(turn, title=title, text=said or role)
         before = said
 

@@ -145,10 +145,10 @@ class ServerConfig(BaseSettings):
     )
 
     turn_context: Literal["alone", "spoken", "neighboured"] = Field(
-        "spoken",
+        "neighboured",
         description="What the title of a session's turn tells the model: nothing, who spoke and on "
-        "which day, or also how the turn before began (words that outlive that turn). Holds for "
-        "turns appended from then on.",
+        "which day, or also how the turn before began (until that turn is forgotten or changed). "
+        "Holds for turns appended from then on.",
     )
     tokenizers: Annotated[dict[str, Path], NoDecode] = Field(
         {},

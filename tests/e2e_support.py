@@ -7,7 +7,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,15 @@ TALK = [
     ("assistant", "I hope that it was good nevertheless."),
 ]
 QUESTION = "Where does Wilhelmina keep her sailing boat?"
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    """Return once it is true. Raises TimeoutError."""
+    until = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > until:
+            raise TimeoutError(f"not true after {seconds} s")
+        time.sleep(0.05)
 
 
 def environment() -> dict[str, str]:

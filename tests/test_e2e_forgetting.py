@@ -22,6 +22,7 @@ from tests.e2e_support import (
     Served,
     files_with,
     serving,
+    wait_until,
 )
 
 _numbers = count()
@@ -81,6 +82,23 @@ def test_a_forgotten_session_is_in_no_file(client: MemoryClient, bank: str, serv
     assert client.get_bank(bank).document_count == len(FACTS)
 
 
+def test_a_turn_forgotten_is_not_told_by_the_next_one(
+    client: MemoryClient, bank: str, served: Served
+) -> None:
+    chat = client.session(bank, "talk")
+    chat.append("user", "The word is xylograph-4810.", turn_id="word", wait=True)
+    chat.append("user", "My boat is called Orca.", turn_id="boat", wait=True)
+    assert "xylograph-4810" in client.get_document(bank, "talk~boat").title
+    client.forget_documents(bank, documents=["talk~word"], compact=True)
+    assert files_with("xylograph-4810", served.data) == []
+    assert "xylograph" not in repr(chat.recall("What is the word?", scope="session"))
+    wait_until(lambda: client.get_document(bank, "talk~boat").state == "READY")
+    (hit,) = chat.recall("What is my boat called?", scope="session").hits
+    assert (hit.document_id, "xylograph" in repr(hit)) == ("talk~boat", False)
+    client.compact_bank(bank)
+    assert files_with("xylograph-4810", served.data) == []
+
+
 @pytest.mark.usefixtures("chat")
 def test_an_agent_and_a_filter_can_be_forgotten(client: MemoryClient, bank: str) -> None:
     client.add(bank, FACTS)
@@ -101,7 +119,7 @@ def test_feedback_of_what_was_found(client: MemoryClient, bank: str, chat: Sessi
     read = list(dict.fromkeys(one.document for one in recall.hits if one.read))
     assert read
     useful = client.feedback(recall, True)
-    assert (useful.question, list(useful.relevant)) == (QUESTION, read)
+    assert (useful.question, set(useful.relevant)) == (QUESTION, set(read))
     turn = next(iter(chat.turns()))
     useless = client.feedback(recall, False, documents=[turn.document_id])
     assert useless.relevant == (turn.document,)

@@ -43,7 +43,9 @@ async def test_a_turn_is_a_document_that_questions_find(server: Served) -> None:
         "role": "user",
         "position": 0,
     }
-    asked = memory_pb2.AskRequest(bank=BANK, question="Who likes green tea?")
+    asked = memory_pb2.AskRequest(
+        bank=BANK, question="Who likes green tea?", filter='metadata.role = "user"'
+    )
     events = [event async for event in server.memory.Ask(asked)]
     assert events[-1].done.answer == "I like green tea."
     listed = await turns_of(server, "s")

@@ -19,7 +19,7 @@ from memsvc.sessions.context import Composer, Found, SessionContext, Wanted
 from memsvc.sessions.counting import Tokenizers
 from memsvc.sessions.scope import Scope, visible
 from memsvc.sessions.templates import DEFAULT_TEMPLATE, Template, TemplateError
-from memsvc.sessions.titles import TurnContext, turn_text, turn_title
+from memsvc.sessions.titles import TurnContext, quoting, turn_text, turn_title
 from tests.engine_support import BagModel
 
 _NOW = datetime(2024, 1, 5, tzinfo=UTC)
@@ -192,15 +192,16 @@ def test_a_template_must_fit_into_the_budget_itself() -> None:
 
 @pytest.mark.parametrize(
     ("way", "title"),
-    [
-        ("alone", ""),
-        ("spoken", "user, 5 January 2024"),
-        ("neighboured", "user, 5 January 2024, after: Where do you live?"),
-    ],
+    [("alone", ""), ("spoken", "user, 5 January 2024"), ("neighboured", "user, 5 January 2024")],
 )
 def test_a_title_tells_as_much_as_its_way_says(way: TurnContext, title: str) -> None:
-    assert turn_title(way, "user", _NOW, "Where do\nyou live?") == title
-    assert len(turn_title(way, "user", _NOW, "word " * 500)) < 300
+    assert turn_title(way, "user", _NOW) == title
+
+
+def test_a_title_quotes_how_the_turn_before_began() -> None:
+    assert quoting("user", "Where do\nyou live?") == "user, after: Where do you live?"
+    assert quoting("user", " ") == "user"
+    assert len(quoting("user", "word " * 500)) < 300
 
 
 @pytest.mark.parametrize(

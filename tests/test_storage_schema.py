@@ -23,7 +23,7 @@ NEXT = '''
 import sqlalchemy as sa
 from alembic import op
 revision = "9999"
-down_revision = "0004"
+down_revision = "0005"
 def upgrade():
     op.add_column("banks", sa.Column("colour", sa.Text()))
 '''
@@ -58,7 +58,7 @@ def test_a_newer_schema_is_refused_and_left_alone(
     engine.dispose()
     with pytest.raises(SchemaTooNew) as caught:
         place.open()
-    assert (caught.value.found, caught.value.known) == ("9999", "0004")
+    assert (caught.value.found, caught.value.known) == ("9999", "0005")
     with create_engine(url).connect() as connection:
         assert connection.scalar(text("SELECT text FROM document_texts")) == "text"
 
@@ -84,7 +84,7 @@ def test_what_made_the_blocks_of_an_older_database_is_known_after_the_upgrade(
     place: Place, tmp_path: Path
 ) -> None:
     scripts = tmp_path / "scripts"
-    later = shutil.ignore_patterns("v0002*", "v0003*", "v0004*", "__pycache__")
+    later = shutil.ignore_patterns("v0002*", "v0003*", "v0004*", "v0005*", "__pycache__")
     shutil.copytree(SCRIPTS, scripts, ignore=later)
     segment = place.data_dir / "banks" / "1" / "s.safetensors"
     segment.parent.mkdir(parents=True)
@@ -117,11 +117,11 @@ def test_an_older_file_is_backed_up_until_its_texts_must_go(tmp_path: Path) -> N
     (copy,) = backups(file)
     with sqlite3.connect(copy) as old:
         assert old.execute("SELECT text FROM document_texts").fetchall() == [(doc.text,)]
-        assert old.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
+        assert old.execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
     old.close()
     with engine.begin() as connection:
         connection.execute(text("SELECT colour FROM banks"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
     engine.dispose()
 
     store = Store.open(data_dir)

@@ -15,6 +15,7 @@ from memsvc_storage import (
     NewSession,
     NewTurn,
     Page,
+    Quoting,
     Session,
     Turn,
     Version,
@@ -52,10 +53,11 @@ class SessionVerbs(StoreVerbs):
         turns: Sequence[NewTurn],
         after: str | None = None,
         idempotency: Idempotency | None = None,
+        quoting: Quoting | None = None,
     ) -> Appended:
         return await self._write(
             bank,
-            lambda: self._store.append_turns(bank, session_id, turns, after, idempotency),
+            lambda: self._store.append_turns(bank, session_id, turns, after, idempotency, quoting),
         )
 
     async def list_turns(
@@ -121,7 +123,7 @@ class SessionVerbs(StoreVerbs):
                 bank, names, session_id, agent, dry_run, idempotency
             )
             if not dry_run:
-                self._banks.discard(bank, result.row_ids)
+                self._gone(bank, result.row_ids)
             return result
 
         if filter is not None and document_ids is not None:

@@ -186,7 +186,8 @@ class StoreVerbs:
             document, operation = self._store.update_document(
                 bank, document_id, changes, etag, idempotency, keep_version
             )
-            self._banks.align(bank, [document.row_id])
+            rows = [document.row_id]
+            self._banks.align(bank, [*rows, *self._store.quoting(rows)])
             return document, operation
 
         return await self._write(bank, work)
@@ -200,7 +201,7 @@ class StoreVerbs:
     ) -> Document:
         def work() -> Document:
             document = self._store.delete_document(bank, document_id, etag, idempotency)
-            self._banks.discard(bank, [document.row_id])
+            self._gone(bank, [document.row_id])
             return document
 
         return await self._write(bank, work)
@@ -212,6 +213,13 @@ class StoreVerbs:
     async def prune(self, before: datetime) -> int:
         """Forget request ids used, and operations finished, before a time; how many."""
         return await self._in_thread(lambda: self._store.prune(before))
+
+    def _gone(self, bank: str, row_ids: Sequence[int]) -> None:
+        """Documents were deleted; titles that quoted them do so no more."""
+        self._banks.discard(bank, row_ids)
+        quoting = self._store.quoting(row_ids)
+        if quoting:
+            self._banks.align(bank, quoting)
 
     # ---- feedback
     async def record_feedback(

@@ -27,7 +27,7 @@ class Services:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     retrieval: Retrieval = field(default_factory=lambda: Retrieval(None))
     retrieval_models: frozenset[str] | None = None
-    turn_context: TurnContext = "spoken"
+    turn_context: TurnContext = "neighboured"
     tokenizers: Tokenizers = field(default_factory=Tokenizers)
 
     @property

@@ -36,28 +36,23 @@ def new_session(
     )
 
 
-def new_turns(
-    messages: Sequence[session_pb2.NewTurn], way: TurnContext, before: str
-) -> list[NewTurn]:
-    """Turns to append. `before`: the text of the session's last turn, where titles tell it."""
+def new_turns(messages: Sequence[session_pb2.NewTurn], way: TurnContext) -> list[NewTurn]:
+    """Turns to append, with titles that quote nothing."""
     checks.count("turns", len(messages), checks.MAX_BATCH_TURNS)
     turns: list[NewTurn] = []
     known: set[str] = set()
     now = datetime.now(UTC)
     for index, message in enumerate(messages):
         field = f"turns[{index}]"
-        turn = _turn(field, message, way, before, now)
+        turn = _turn(field, message, way, now)
         if turn.turn_id in known:
             raise invalid(f"{field}.turn_id", "stands there twice")
         known |= {turn.turn_id} if turn.turn_id else set()
         turns.append(turn)
-        before = turn.text
     return turns
 
 
-def _turn(
-    field: str, message: session_pb2.NewTurn, way: TurnContext, before: str, now: datetime
-) -> NewTurn:
+def _turn(field: str, message: session_pb2.NewTurn, way: TurnContext, now: datetime) -> NewTurn:
     name, role = message.turn_id, message.role
     if not role.strip() or not role.isprintable():
         raise invalid(f"{field}.role", "is empty, or holds characters that cannot be printed")
@@ -73,7 +68,7 @@ def _turn(
         content,
         calls,
         moment,
-        turn_title(way, role, moment, before),
+        turn_title(way, role, moment),
         checks.document_text(f"{field}.content", turn_text(content, calls)),
     )
 

@@ -21,7 +21,7 @@ from memsvc.server.services import Services
 from memsvc.sessions.context import build
 from memsvc.sessions.scope import visible
 from memsvc.sessions.templates import TemplateError
-from memsvc.sessions.titles import turn_text
+from memsvc.sessions.titles import quoting, turn_text
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -66,11 +66,12 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
     ) -> session_pb2.AppendTurnsResponse:
         bank, session_id = names.parse_session("name", request.name)
         way = self._services.turn_context
-        before = await self._last_text(bank, session_id) if way == "neighboured" else ""
-        turns = session_checks.new_turns(request.turns, way, before)
+        turns = session_checks.new_turns(request.turns, way)
         after = session_checks.after(request)
         idempotency = checks.idempotency("AppendTurns", request)
-        made = await self._engine.append_turns(bank, session_id, turns, after, idempotency)
+        made = await self._engine.append_turns(
+            bank, session_id, turns, after, idempotency, quoting if way == "neighboured" else None
+        )
         return messages.appended(bank, made)
 
     async def ListTurns(
@@ -171,9 +172,6 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
         )
         return page.items[::-1]
 
-    async def _last_text(self, bank: str, session_id: str) -> str:
-        return "".join(_text(one) for one in await self._last_turns(bank, session_id, 1))
-
 
 def _sight(
     request: session_pb2.RecallInSessionRequest | session_pb2.BuildSessionContextRequest,
@@ -189,11 +187,8 @@ def _asked_by(last: list[Turn]) -> str:
     """What the last turn asks. Raises ApiError where there is none."""
     if not last:
         raise invalid("query", "is empty, and so is the session")
-    return _text(last[-1])[: checks.MAX_QUESTION_CHARACTERS]
-
-
-def _text(turn: Turn) -> str:
-    return turn_text(turn.content, turn.tool_calls)
+    said = turn_text(last[-1].content, last[-1].tool_calls)
+    return said[: checks.MAX_QUESTION_CHARACTERS]
 
 
 def _size(turn: Turn) -> int:

@@ -41,13 +41,15 @@ def spoken(role: str, moment: datetime) -> str:
     return f"{role}, {day(moment)}"
 
 
-def turn_title(way: TurnContext, role: str, moment: datetime, before: str) -> str:
-    """The title of a turn's document. `before`: the text of the turn before it, "" if none."""
-    if way == "alone":
-        return ""
-    title = spoken(role, moment)
+def turn_title(way: TurnContext, role: str, moment: datetime) -> str:
+    """The title of a turn's document, without what it quotes."""
+    return "" if way == "alone" else spoken(role, moment)
+
+
+def quoting(title: str, before: str) -> str:
+    """A title that also tells how the turn before it began, whose text is `before` ("": none)."""
     words = " ".join(before.split())
-    if way == "spoken" or not words:
+    if not words:
         return title
     clip = words[:_NEIGHBOUR_CHARACTERS]
     if len(words) > _NEIGHBOUR_CHARACTERS:

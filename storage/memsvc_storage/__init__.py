@@ -33,6 +33,7 @@ from memsvc_storage.errors import (
     TurnNotFound,
     TurnOutOfOrder,
 )
+from memsvc_storage.quotes import Quoting
 from memsvc_storage.routers import RouterVersion, RouterVersions
 from memsvc_storage.rows import (
     UNSET,
@@ -110,6 +111,7 @@ __all__ = [
     "OperationState",
     "Page",
     "QuotaExceeded",
+    "Quoting",
     "RequestConflict",
     "RouterNotFound",
     "RouterVersion",

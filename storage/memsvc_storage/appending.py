@@ -28,12 +28,13 @@ from memsvc_storage.ids import sortable_id
 from memsvc_storage.lineage import find_session, to_sessions, turn_at
 from memsvc_storage.models import BankRow
 from memsvc_storage.operations import begin, to_operation
+from memsvc_storage.quotes import Quoting, keep_quotes
 from memsvc_storage.replay import operation_of, record, recorded
 from memsvc_storage.rows import Document, Idempotency, NewDocument, Operation
 from memsvc_storage.session_models import SessionRow, TurnRow
 from memsvc_storage.session_rows import Appended, NewTurn, Turn
 from memsvc_storage.sessions import facts_of, replayed
-from memsvc_storage.turns import turns_named
+from memsvc_storage.turns import last_said, turns_named
 
 
 class AppendingVerbs(StoreCore):
@@ -46,11 +47,13 @@ class AppendingVerbs(StoreCore):
         turns: Sequence[NewTurn],
         after: str | None = None,
         idempotency: Idempotency | None = None,
+        quoting: Quoting | None = None,
     ) -> Appended:
         """Append turns, all or none, each as a document `{session_id}~{turn_id}`. Those that the
         session has already are not doubled; if it has all of them, nothing is refused.
 
-        `after`: only if this is the last turn ("": if there is none). Raises BankNotFound,
+        `after`: only if this is the last turn ("": if there is none). `quoting`: lets titles quote
+        the turn before, for as long as that says the same. Raises BankNotFound,
         SessionNotFound, SessionEnded, TurnExists, TurnOutOfOrder, QuotaExceeded, InvalidDocument,
         RequestConflict.
         """
@@ -66,7 +69,7 @@ class AppendingVerbs(StoreCore):
             fresh = _fresh(session, bank, row, named)
             if fresh:
                 _check_place(session, bank, row, after)
-            operation = _insert(session, bank, row, fresh) if fresh else None
+            operation = _insert(session, bank, row, fresh, quoting) if fresh else None
             found = turns_named(session, row.id, names)
             result = [found[name] for name in names]
             record(session, idempotency, _packed(row, result, operation))
@@ -106,16 +109,25 @@ def _check_place(session: SqlSession, bank: str, row: SessionRow, after: str | N
         raise TurnOutOfOrder(bank, row.session_id, after, last)
 
 
-def _insert(session: SqlSession, bank: str, row: SessionRow, turns: Sequence[NewTurn]) -> Operation:
+def _insert(
+    session: SqlSession,
+    bank: str,
+    row: SessionRow,
+    turns: Sequence[NewTurn],
+    quoting: Quoting | None,
+) -> Operation:
     """Add turns with their documents. Raises QuotaExceeded, TurnExists."""
     time = now()
     home = find_bank(session, bank)
-    documents = _accepted(session, home, row, turns, time)
+    before = last_said(session, row) if quoting else None
+    told = _quoting(turns, before, quoting)
+    documents = _accepted(session, home, row, told, time)
     operation = begin(session, bank, "ENCODE", len(documents))
     numbers = insert_documents(session, home.id, documents, operation.operation_id)
+    rows = [numbers[document.document_id] for document in documents]
     values = [
         {
-            "row_id": numbers[document.document_id],
+            "row_id": row_id,
             "number": row.id,
             "turn_id": turn.turn_id,
             "position": position,
@@ -124,15 +136,43 @@ def _insert(session: SqlSession, bank: str, row: SessionRow, turns: Sequence[New
             "tool_calls": [asdict(call) for call in turn.tool_calls],
             "time": document.event_time,
         }
-        for position, (turn, document) in enumerate(
-            zip(turns, documents, strict=True), row.next_position
+        for position, (row_id, turn, document) in enumerate(
+            zip(rows, turns, documents, strict=True), row.next_position
         )
     ]
     session.execute(insert(TurnRow), values)
+    _keep_quotes(session, [before[0] if before else 0, *rows], turns, told)
     row.next_position += len(turns)
     row.update_time = time
     session.flush()
     return to_operation(operation)
+
+
+def _quoting(
+    turns: Sequence[NewTurn], before: tuple[int, str] | None, quoting: Quoting | None
+) -> list[NewTurn]:
+    """The turns, their titles quoting the one before: the first of them (row, text) `before`."""
+    if quoting is None:
+        return list(turns)
+    texts = [before[1] if before else "", *(turn.text for turn in turns)]
+    return [
+        replace(turn, title=quoting(turn.title, text))
+        for turn, text in zip(turns, texts, strict=False)
+    ]
+
+
+def _keep_quotes(
+    session: SqlSession, rows: Sequence[int], plain: Sequence[NewTurn], told: Sequence[NewTurn]
+) -> None:
+    """`rows`: the one before the first turn, then those of the turns."""
+    keep_quotes(
+        session,
+        [
+            (own, before, now_told.title, turn.title)
+            for before, own, turn, now_told in zip(rows, rows[1:], plain, told, strict=False)
+            if now_told.title != turn.title
+        ],
+    )
 
 
 def _accepted(

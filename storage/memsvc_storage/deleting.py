@@ -6,16 +6,16 @@ back) nor of who may delete what.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from memsvc_storage.core import BATCH
+from memsvc_storage.dropping import drop_blocks
 from memsvc_storage.feedback import forget_feedback
-from memsvc_storage.models import BankRow, DocumentRow, NextBlock, StoredBlock
-from memsvc_storage.operations import settle
+from memsvc_storage.models import BankRow, DocumentRow
+from memsvc_storage.quotes import quote_no_more
 from memsvc_storage.rows import chunked
 from memsvc_storage.session_models import SessionRow, TurnRow, VersionRow
 
@@ -33,10 +33,12 @@ def text_held(session: Session, row_ids: Sequence[int]) -> tuple[int, int]:
 
 
 def delete_rows(session: Session, number: int, row_ids: Sequence[int]) -> None:
-    """Delete documents of the bank of this number; rows that name them go by themselves."""
+    """Delete documents of the bank of this number; rows that name them go by themselves, and
+    turns that quote them do so no more."""
     size, _ = text_held(session, row_ids)
     drop_blocks(session, number, row_ids)
     forget_feedback(session, row_ids)
+    quote_no_more(session, number, row_ids)
     session.flush()
     session.execute(
         update(BankRow)
@@ -48,22 +50,6 @@ def delete_rows(session: Session, number: int, row_ids: Sequence[int]) -> None:
     )
     for some in chunked(row_ids, BATCH):
         session.execute(delete(DocumentRow).where(DocumentRow.row_id.in_(some)))
-
-
-def drop_blocks(session: Session, number: int, row_ids: Sequence[int]) -> None:
-    """Take documents' blocks away; whoever waited for their encoding need not any more."""
-    for some in chunked(row_ids, BATCH):
-        of_these = StoredBlock.row_id.in_(some)
-        size = session.scalar(select(func.sum(StoredBlock.bytes)).where(of_these))
-        if size is not None:
-            session.execute(delete(StoredBlock).where(of_these))
-            less = BankRow.kv_bytes - int(size)
-            session.execute(update(BankRow).where(BankRow.id == number).values(kv_bytes=less))
-        session.execute(delete(NextBlock).where(NextBlock.row_id.in_(some)))
-        waiting = DocumentRow.row_id.in_(some), DocumentRow.operation_id.is_not(None)
-        operations = session.scalars(select(DocumentRow.operation_id).where(*waiting))
-        settle(session, done=Counter(one for one in operations if one is not None))
-        session.execute(update(DocumentRow).where(*waiting).values(operation_id=None))
 
 
 def turn_rows(session: Session, sessions: Sequence[int]) -> list[int]:

@@ -25,11 +25,13 @@ from memsvc_storage.core import (
     to_document,
     unexpired,
 )
-from memsvc_storage.deleting import delete_rows, drop_blocks
+from memsvc_storage.deleting import delete_rows
+from memsvc_storage.dropping import drop_blocks, revise
 from memsvc_storage.errors import DocumentNotFound, QuotaExceeded
 from memsvc_storage.ids import new_etag
 from memsvc_storage.models import BankRow, DocumentRow, TextRow
 from memsvc_storage.operations import begin, to_operation
+from memsvc_storage.quotes import quote_no_more
 from memsvc_storage.replay import operation_of, pack_document, record, recorded, unpack_documents
 from memsvc_storage.rows import (
     UNSET,
@@ -91,7 +93,8 @@ class DocumentWrites(StoreCore):
         """Change a document. Another title or text drops its block, makes it PENDING at the next
         revision and starts an operation, as does the same text given again to a FAILED document;
         all else keeps the block. `keep_version`: the title and text replaced are kept as a version.
-        A turn given another text says that from then on, and no more calls tools.
+        A turn given another text says that from then on, and no more calls tools. The next turn
+        quotes it no more, nor one that is given a time to expire.
 
         Raises BankNotFound, DocumentNotFound, EtagMismatch, QuotaExceeded, InvalidDocument,
         RequestConflict.
@@ -178,6 +181,7 @@ def _change(
         row.event_time = changes.event_time
     if not isinstance(changes.expire_time, Unset):
         row.expire_time = changes.expire_time
+        quote_no_more(session, row.bank_id, [row.row_id])
     row.etag, row.update_time = new_etag(), now()
     again = row.state == "FAILED" and changes.text is not UNSET
     if not changed and not again:
@@ -186,11 +190,10 @@ def _change(
     drop_blocks(session, row.bank_id, [row.row_id])
     if content != body.text:
         reword_turn(session, row.row_id, content)
+        quote_no_more(session, row.bank_id, [row.row_id])
     operation = begin(session, bank, "ENCODE", 1)
     row.title, body.text = title, content
-    row.revision += 1
-    row.state, row.error, row.tokens, row.chunks = "PENDING", "", None, None
-    row.operation_id = operation.operation_id
+    revise(row, operation.operation_id)
     session.flush()
     return to_operation(operation)
 

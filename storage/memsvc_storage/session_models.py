@@ -78,6 +78,22 @@ class TurnRow(Base):
     __table_args__ = (UniqueConstraint("number", "turn_id"), UniqueConstraint("number", "position"))
 
 
+class QuoteRow(Base):
+    """The document `row_id` has the title `told`, which quotes the one of row `quoted`; without
+    the quotation it would be `plain`. `told` is "" once that is so; `quoted` may be gone."""
+
+    __tablename__ = "turn_quotes"
+
+    row_id: Mapped[int] = mapped_column(
+        ForeignKey("documents.row_id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    quoted: Mapped[int] = mapped_column(BigInteger)
+    told: Mapped[str] = mapped_column(Text)
+    plain: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (Index("ix_turn_quotes_quoted", "quoted"),)
+
+
 class VersionRow(Base):
     """`text_bytes` counts towards the bank's quota."""
 

@@ -3,7 +3,7 @@
 Knows how the groups of verbs come together, how a directory is opened and locked. The verbs:
 `banks`, `document_reads`, `document_writes`, `block_reads`, `block_writes`, `inspection`,
 `compaction`, `reencoding`, `operations`, `feedback`, `sessions`, `turns`, `appending`,
-`versions`, `forgetting`.
+`quotes`, `versions`, `forgetting`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from memsvc_storage.errors import StoreLocked
 from memsvc_storage.feedback import FeedbackVerbs
 from memsvc_storage.forgetting import ForgettingVerbs
 from memsvc_storage.operations import OperationVerbs
+from memsvc_storage.quotes import QuoteVerbs
 from memsvc_storage.recovery import recover
 from memsvc_storage.reencoding import ReencodingVerbs
 from memsvc_storage.sessions import SessionVerbs
@@ -42,6 +43,7 @@ class Store(
     SessionVerbs,
     TurnReads,
     AppendingVerbs,
+    QuoteVerbs,
     VersionVerbs,
     ForgettingVerbs,
 ):

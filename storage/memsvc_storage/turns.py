@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, select, update
+from sqlalchemy import Row, Select, or_, select, update
 from sqlalchemy.orm import Session as SqlSession
 
 from memsvc_storage.core import BATCH, StoreCore
 from memsvc_storage.lineage import IN_PART, find_session, parts_of
-from memsvc_storage.models import DocumentRow
+from memsvc_storage.models import DocumentRow, TextRow
 from memsvc_storage.rows import Page, chunked
 from memsvc_storage.session_models import PartRow, SessionRow, TurnRow
 from memsvc_storage.session_rows import ToolCall, Turn
@@ -55,6 +55,28 @@ def reword_turn(session: SqlSession, row_id: int, text: str) -> None:
     """Let a turn, if the document is one, say what its document says now, and nothing else."""
     changes = update(TurnRow).where(TurnRow.row_id == row_id)
     session.execute(changes.values(content=text, tool_calls=[]))
+
+
+def last_said(session: SqlSession, row: SessionRow) -> tuple[int, str] | None:
+    """Row and text of the document of a session's last turn, of those that live as long as what
+    is appended to it now."""
+    until = DocumentRow.expire_time
+    lasting = (
+        until.is_(None)
+        if row.expire_time is None
+        else or_(until.is_(None), until >= row.expire_time)
+    )
+    query = (
+        select(TurnRow.row_id, TextRow.text)
+        .join(PartRow, IN_PART)
+        .join(DocumentRow, DocumentRow.row_id == TurnRow.row_id)
+        .join(TextRow, TextRow.row_id == TurnRow.row_id)
+        .where(PartRow.number == row.id, lasting)
+        .order_by(TurnRow.position.desc())
+        .limit(1)
+    )
+    found = session.execute(query).first()
+    return None if found is None else (found.row_id, found.text)
 
 
 def turns_named(session: SqlSession, number: int, names: Sequence[str]) -> dict[str, Turn]:
