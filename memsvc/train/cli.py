@@ -39,6 +39,8 @@ _SETTINGS = {
     "context_tokens": "context",
     "numbers": "numbers",
     "lora_rank": "lora_rank",
+    "dropout": "dropout",
+    "masked": "masked",
     "weight": "weights",
     "words_from": "words_from",
 }
@@ -101,7 +103,12 @@ _Negatives = Annotated[
     Path | None,
     typer.Option("--negatives", metavar="FOLDER", help="What `memsvc train-data mine` wrote."),
 ]
-
+_Dropout = Annotated[
+    float | None, typer.Option("--dropout", help="Of the small model's reader; 0 by default.")
+]
+_Masked = Annotated[
+    float | None, typer.Option("--masked", help="Share of the words of texts that it cannot see.")
+]
 _Weight = Annotated[
     list[str] | None,
     typer.Option("--weight", metavar="SET=SHARE", help="Of a data set's questions; repeatable."),
@@ -172,6 +179,8 @@ def train(
     numbers: _Numbers = None,
     lora_rank: _Rank = None,
     negatives: _Negatives = None,
+    dropout: _Dropout = None,
+    masked: _Masked = None,
     weight: _Weight = None,
     words_from: _WordsFrom = None,
     from_bank: bank_cli.FromBank = None,
@@ -188,7 +197,7 @@ def train(
     """
     # Read from the context:
     del questions, rate, stage, mode, freeze_backbone, gradient_checkpointing, documents
-    del max_tokens, context_tokens, numbers, lora_rank, weight, words_from, config
+    del max_tokens, context_tokens, numbers, lora_rank, dropout, masked, weight, words_from, config
     if bank_cli.wanted(context, from_bank):
         bank_cli.train(context, from_bank, store, server, steps, seed, held_back, promote)
         return

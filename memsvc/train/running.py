@@ -98,7 +98,7 @@ def _base(base: str) -> tuple[bool, Path | None]:
 
 def _small_options(request: Request) -> SmallTraining:
     given = dict(request.settings)
-    only = {"questions", "rate", "stage", "mode", "weights", "words_from"}
+    only = {"questions", "rate", "stage", "mode", "dropout", "masked", "weights", "words_from"}
     if unread := sorted(given.keys() - only):
         raise ValueError(f"{_flag(unread[0])}: is for decoders; the small model has no such choice")
     for name, told in (("bf16", request.bf16), ("negatives", request.negatives)):
@@ -118,9 +118,19 @@ def _small_options(request: Request) -> SmallTraining:
         head_rate=plain.head_rate * scale,
         stage=given.get("stage", plain.stage),
         reading=given.get("mode") != "router",
+        dropout=_share(given, "dropout"),
+        masked=_share(given, "masked"),
         weights=_weights(given.get("weights", ())),
         words_from=tuple(given.get("words_from", ())),
     )
+
+
+def _share(given: Mapping[str, Any], name: str) -> float:
+    """0 where it is not given."""
+    value = float(given.get(name, 0.0))
+    if not 0 <= value < 1:
+        raise ValueError(f"{_flag(name)}: expected from 0 to less than 1, got {value}")
+    return value
 
 
 def _weights(given: Sequence[str]) -> dict[str, float]:
@@ -143,6 +153,9 @@ def _decoder_options(request: Request) -> DecoderTraining:
     for name, flag in (("weights", "--weight"), ("words_from", "--words-from")):
         if name in given:
             raise ValueError(f"{flag}: is for the small model; a decoder draws from all alike")
+    for name in ("dropout", "masked"):
+        if name in given:
+            raise ValueError(f"{_flag(name)}: is for the small model; a decoder sees all")
     if given.get("stage") == "sft" and request.steps is not None:
         given["context_steps"] = request.steps
     return DecoderTraining(seed=request.seed, **given)

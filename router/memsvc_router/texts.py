@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-CLS, SEP = 101, 102
+CLS, SEP, MASK = 101, 102, 103
 _TITLE_TOKENS = 24
 _WINDOW = 224  # tokens of one document that are read at a time, at most
 _ASIDE = 48  # of a path, for the question and markers

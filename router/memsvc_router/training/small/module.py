@@ -62,7 +62,7 @@ class SmallModule(nn.Module):
         super().__init__()
         self.network, self.options = network, options
         self._corpus = corpus
-        self._paths = PathMaker(corpus, network.config.path_tokens)
+        self._paths = PathMaker(corpus, network.config.path_tokens, options.masked)
 
     def forward(self, asked: Asked) -> dict[str, Tensor]:
         """Losses of one step."""

@@ -24,10 +24,10 @@ class SmallTraining:
     needed (in chains always), out of the first `look_among`; near: documents whose
     blocks a path sees; easiest: share of the loss that a chain's easiest next passage takes;
     stage: what routing and reading weigh in the loss (`STAGES`); reading: whether more than
-    routing is trained; weights: of data sets, or of one type of a set's
-    questions (`SET/TYPE`); those not named count by the root of their size, and 0 leaves a set and
-    its passages out; words_from: data sets that give a fresh model its word
-    weights (none named: all).
+    routing is trained; dropout: of states in the reader's own layers; masked: share of the texts'
+    tokens that are hidden from it; weights: of data sets, or of one type of a set's questions
+    (`SET/TYPE`); those not named count by the root of their size, and 0 leaves a set and its
+    passages out; words_from: data sets that give a fresh model its word weights (none named: all).
     """
 
     questions: int = 32
@@ -42,6 +42,8 @@ class SmallTraining:
     easiest: float = 0.7
     stage: Literal["warmup", "main", "sft"] = "main"
     reading: bool = True
+    dropout: float = 0.0
+    masked: float = 0.0
     seed: int = 1
     weights: Mapping[str, float] = field(default_factory=dict)
     words_from: tuple[str, ...] = ()

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from memsvc_router.texts import Batch, PathInput, pad, path_input, window_size
+from memsvc_router.texts import MASK, Batch, PathInput, pad, path_input, window_size
 from memsvc_router.training.small.corpus import Corpus
 from memsvc_router.training.small.samples import Sample, Spans
 
@@ -47,8 +47,9 @@ class PathBatch:
 class PathMaker:
     """Builds paths over a corpus; all chance comes from the generator it is given."""
 
-    def __init__(self, corpus: Corpus, limit: int) -> None:
-        self.corpus, self.limit = corpus, limit
+    def __init__(self, corpus: Corpus, limit: int, masked: float = 0.0) -> None:
+        """masked: share of the texts' tokens that paths hide."""
+        self.corpus, self.limit, self._masked = corpus, limit, masked
 
     def make(self, at: int, sample: Sample, read: Sequence[int], rng: random.Random) -> ReadPath:
         """The path of a question (the `at`-th of its step) after some passages, last one last."""
@@ -57,7 +58,7 @@ class PathMaker:
         for n in read:
             first, last = self.window(n, sample.spans.get(n, ()), size, rng)
             windows.append((self.corpus.texts[n], first, last, self.corpus.titles[n]))
-        row = path_input(sample.question, windows, self.limit)
+        row = self._with_gaps(path_input(sample.question, windows, self.limit), rng)
         whole = sample.complete(read)
         spans = token_spans(row, [sample.spans.get(n, ()) for n in read]) if whole else []
         lost = whole and bool(sample.spans) and not spans
@@ -69,6 +70,13 @@ class PathMaker:
             complete=-1 if not read or lost else int(whole),
             spans=tuple(spans[:_SPANS]),
         )
+
+    def _with_gaps(self, row: PathInput, rng: random.Random) -> PathInput:
+        if not self._masked:
+            return row
+        hidden = [source[0] >= 0 and rng.random() < self._masked for source in row.sources]
+        ids = [MASK if one else own for own, one in zip(row.ids, hidden, strict=True)]
+        return replace(row, ids=ids)
 
     def window(self, number: int, spans: Spans, size: int, rng: random.Random) -> tuple[int, int]:
         """Token range of a passage to read: all of it if short, else around the answer."""

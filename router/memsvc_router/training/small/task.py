@@ -46,6 +46,9 @@ class SmallTask:
         for part in left:
             part.requires_grad_(False)
             part.to(compute_dtype())
+        for one in network.reader.encoder.layer[network.config.shared_layers :].modules():
+            if isinstance(one, nn.Dropout):
+                one.p = self.options.dropout
 
     def groups(self) -> list[dict[str, Any]]:
         """See `Task`."""
