@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -56,6 +57,15 @@ def world() -> TrainingSet:
         for i, (a, b) in enumerate(pairwise(NAMES))
     ]  # fmt: skip
     return TrainingSet(tuple(passages), tuple(single + double))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks this small are slower on two, and stand still where others want the processor."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def words() -> Tokenizer:
