@@ -16,7 +16,6 @@ from memsvc_router import SmallMemoryModel
 from memsvc_router.checkpoint import DEFAULT_MODEL, load_checkpoint
 from memsvc_router.config import MemoryConfig
 from memsvc_router.network import MemoryNetwork
-from memsvc_router.texts import MASK
 from memsvc_router.training.loop import Loop, LoopOptions
 from memsvc_router.training.losses import chain_loss, routing_loss, span_loss
 from memsvc_router.training.rows import Passage, Question, TrainingSet
@@ -231,30 +230,6 @@ def test_a_stopped_run_goes_on_to_the_same_losses(chance: dict[str, float], tmp_
     torch.manual_seed(99)  # a new process would not share the generator's state
     parts = run(tiny_task(tmp_path, **chance), tmp_path / "parts", 8)
     assert [r["loss"] for r in parts] == [r["loss"] for r in whole]
-
-
-def test_dropout_is_the_readers_own(tmp_path: Path) -> None:
-    network = tiny_task(tmp_path, dropout=0.5).network.float().train()
-    ids = torch.arange(1000, 1008)[None]
-    mask, types = torch.ones_like(ids, dtype=torch.bool), torch.zeros_like(ids)
-    with torch.no_grad():
-        assert not torch.equal(network.read(ids, mask, types), network.read(ids, mask, types))
-        torch.testing.assert_close(network.states(ids, mask), network.states(ids, mask))
-
-
-def test_texts_are_read_with_gaps_and_questions_are_not(tmp_path: Path) -> None:
-    sample = tiny_task(tmp_path).batch(0, 0, 1).samples[0]
-    read = [sample.golds[0]]
-    corpus = build_corpus(tiny_network(), words(), world().passages, tmp_path)
-    whole, gaps = (
-        PathMaker(corpus, 112, share).make(0, sample, read, random.Random(1)).row
-        for share in (0.0, 0.5)
-    )
-    hidden = [n for n, (a, b) in enumerate(zip(whole.ids, gaps.ids, strict=True)) if a != b]
-    assert hidden
-    assert {gaps.ids[n] for n in hidden} == {MASK}
-    assert all(whole.sources[n][0] == 0 for n in hidden)
-    assert whole.sources == gaps.sources
 
 
 def test_what_documents_are_encoded_by_is_not_trained(tmp_path: Path) -> None:
