@@ -1,4 +1,4 @@
-"""`memsvc model init|show|conformance`: checkpoints on disk, no server needed.
+"""`memsvc model init|show|average|conformance`: checkpoints on disk, no server needed.
 
 Loaded by every `memsvc` call that may need the server's commands, so what is heavy waits inside
 the command.
@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
     model = typer.Typer(help="Checkpoints of memory models.", no_args_is_help=True)
     model.command("init")(init)
     model.command("show")(show)
+    model.command("average")(average)
     model.command("conformance")(conformance)
     app.add_typer(model, name="model")
 
@@ -83,6 +84,22 @@ def show(context: typer.Context, model: _Model, as_json: _Json = False) -> None:
     output = _output(context, as_json)
     with _refusals(output):
         facts = _facts(model)
+    output.result(facts, lambda console: _lines(console, facts))
+
+
+def average(
+    context: typer.Context,
+    models: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Two or more.")],
+    out: Annotated[Path, typer.Option("--out", metavar="OUT", help="To write; not there yet.")],
+    as_json: _Json = False,
+) -> None:
+    """The mean of small models trained further from the same one: often better than each."""
+    output = _output(context, as_json)
+    with _refusals(output):
+        from memsvc_router.averaging import average_checkpoints
+
+        identity = average_checkpoints(models, out)
+    facts = {"directory": str(out), "averaged": len(models), "identity": identity.digest}
     output.result(facts, lambda console: _lines(console, facts))
 
 
