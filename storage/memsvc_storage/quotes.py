@@ -6,6 +6,7 @@ Knows the rows of quotations, documents and versions; nothing of how a title quo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
@@ -40,7 +41,7 @@ class QuoteVerbs(StoreCore):
 def keep_quotes(session: Session, quotes: Sequence[tuple[int, int, str, str]]) -> None:
     """Keep in mind (row, row quoted, title that quotes, title without it)."""
     names = ("row_id", "quoted", "told", "plain")
-    values = [dict(zip(names, quote, strict=True)) for quote in quotes]
+    values: list[dict[str, Any]] = [dict(zip(names, quote, strict=True)) for quote in quotes]
     if values:
         session.execute(insert(QuoteRow), values)
 
