@@ -87,7 +87,7 @@ def test_a_second_hop_follows_what_the_first_document_says() -> None:
     options = AskOptions(k=4, max_hops=2)
     question = "On which river lies the city where Marie Curie was born?"
     recall = default_model().recall(bank(TOWNS), question, options)
-    assert [h.document_id for h in recall.hits[:1]] == ["marie"]
+    assert {h.document_id for h in recall.hits[:2]} == {"marie", "warsaw"}
     assert len(recall.hops) == 2
     assert "marie" in recall.hops[1].given
 
