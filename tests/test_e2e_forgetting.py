@@ -119,7 +119,7 @@ def test_feedback_of_what_was_found(client: MemoryClient, bank: str, chat: Sessi
     read = list(dict.fromkeys(one.document for one in recall.hits if one.read))
     assert read
     useful = client.feedback(recall, True)
-    assert (useful.question, set(useful.relevant)) == (QUESTION, set(read))
+    assert (useful.question, sorted(useful.relevant)) == (QUESTION, sorted(read))
     turn = next(iter(chat.turns()))
     useless = client.feedback(recall, False, documents=[turn.document_id])
     assert useless.relevant == (turn.document,)

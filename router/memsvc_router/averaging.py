@@ -32,14 +32,15 @@ def average_checkpoints(folders: Sequence[Path], out: Path) -> Identity:
     sums = {name: value.double() for name, value in first.items()}
     for folder in folders[1:]:
         other, _, its = load_checkpoint(folder, torch.float32)
-        same = other.config == network.config and its.tokenizer_digest == identity.tokenizer_digest
         weights = other.state_dict()
-        for name in sums if same else ():
-            if name.startswith(_FROZEN) and not torch.equal(first[name], weights[name]):
-                same = False
-            sums[name] = sums[name] + weights[name].double()
-        if not same:
+        if (
+            other.config != network.config
+            or its.tokenizer_digest != identity.tokenizer_digest
+            or any(not torch.equal(first[n], weights[n]) for n in first if n.startswith(_FROZEN))
+        ):
             raise ValueError(f"{folder}: does not come from the same model as {folders[0]}")
+        for name, weight in weights.items():
+            sums[name] = sums[name] + weight.double()
     network.load_state_dict(
         {
             name: weight if name.startswith(_FROZEN) else (sums[name] / len(folders)).to(weight)
