@@ -6,6 +6,7 @@ Knows how the parts fit; `memsvc.serve` decides when it starts and stops.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -93,6 +94,7 @@ class Application:
             pipeline.request_id,
             pipeline.measured(metrics),
             pipeline.errors(lambda: engine.model_state == "FAILED"),
+            pipeline.refused_while(services.draining),
             pipeline.authenticated(keys),
         ]
         wrapping = pipeline.Pipeline(layers, _request_classes())
@@ -112,22 +114,22 @@ class Application:
         return f"{listen.rpartition(':')[0]}:{port}"
 
     async def drain(self, grace_seconds: float) -> None:
-        """Turn health NOT_SERVING, take no new calls, let those in flight end within the grace."""
+        """Turn health NOT_SERVING, refuse new calls, let those in flight end within the grace."""
         if self._watcher is not None:
             self._watcher.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watcher
         await self._health.enter_graceful_shutdown()
         self._services.draining.set()
-        stopping = asyncio.create_task(self._server.stop(grace_seconds))
-        # Health watchers never end by themselves; only memsvc's own calls are worth waiting for.
+        # The port stays open: a late caller is told why, where gRPC would cancel some of them.
         # A call that was on its way in is counted a moment later, hence some quiet first.
+        # Health watchers never end by themselves; only memsvc's own calls are worth waiting for.
+        over = time.monotonic() + grace_seconds
         quiet = 0
-        while not stopping.done() and quiet < _QUIET_ROUNDS:
-            await asyncio.wait([stopping], timeout=_ROUND_SECONDS)
+        while quiet < _QUIET_ROUNDS and time.monotonic() < over:
+            await asyncio.sleep(_ROUND_SECONDS)
             quiet = 0 if self._metrics.calls_in_flight() else quiet + 1
         await self._server.stop(None)
-        await stopping
 
     def _register(self) -> None:
         server = self._server

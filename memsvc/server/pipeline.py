@@ -1,5 +1,5 @@
 """What wraps every call of memsvc's services, from the outside in: request id, telemetry, errors,
-authentication, validation of the message.
+draining, authentication, validation of the message.
 
 Errors stand outside authentication and validation because they put those refusals on the wire,
 too. Knows gRPC and the error table, no service. Health and reflection pass by untouched: probes
@@ -8,6 +8,7 @@ carry no key, and the schema is public.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import re
@@ -162,6 +163,18 @@ def errors(model_failed: Callable[[], bool]) -> Layer:
             status = to_status(refusal, call.request_id).SerializeToString()
             trailers = ((STATUS_TRAILER, status), (REQUEST_ID_HEADER, call.request_id))
             await call.context.abort(refusal.reason.code, refusal.message, trailers)
+
+    return layer
+
+
+def refused_while(draining: asyncio.Event) -> Layer:
+    """Refuse what arrives while the server drains: another one, or this one later, can serve it."""
+
+    @asynccontextmanager
+    async def layer(_: Call) -> AsyncIterator[None]:
+        if draining.is_set():
+            raise ApiError(Reason.SHUTTING_DOWN, "the server is draining before it stops")
+        yield
 
     return layer
 
