@@ -35,7 +35,7 @@ from memsvc_kernels import (
     route_layer_codes,
     top_documents,
 )
-from memsvc_kernels.scan import whole_numbers
+from memsvc_kernels.products import whole_numbers
 from memsvc_router import load_default_model
 from memsvc_router.api import ROUTING, DocumentText
 from memsvc_router.precision import compute_dtype
@@ -138,20 +138,18 @@ class RealBank:
         """Its keys, then copies of them that differ."""
         codes, scales = eight_bits(self.keys)
         rng = np.random.default_rng(chunks)
-        layers = [np.empty((chunks, codes.shape[2]), np.int8) for _ in range(codes.shape[1])]
+        grown = np.empty((chunks, *codes.shape[1:]), np.int8)
         for at in range(0, chunks, len(codes)):
             turned = rng.random(codes.shape[1:]) < (_TURNED if at else 0)
-            copy = np.where(turned, -codes, codes)
-            for layer, own in enumerate(layers):
-                own[at : at + len(codes)] = copy[: chunks - at, layer]
-        return Codes(layers, scales[np.arange(chunks) % len(scales)])
+            grown[at : at + len(codes)] = np.where(turned, -codes, codes)[: chunks - at]
+        return codes_of(grown, scales[np.arange(chunks) % len(scales)])
 
 
 def grown(real: RealBank, chunks: int) -> Row:
     """Milliseconds of one route over so many chunks, by a scan and with a coarse pass, and of FAISS
     flat over as many vectors of 384; `recall`: what the pass keeps of the scan's documents."""
     codes, owner = real.grown(chunks), np.arange(chunks, dtype=np.int64)
-    vectors = full_width(codes.codes[0], codes.scales[:, 0])
+    vectors = full_width(codes.codes[0][:, 0], codes.scales[:, 0])
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     keys, tier = Keys(1, codes, owner, np.ones(chunks, np.bool_), owner), Tier(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from unittest.mock import patch
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memsvc_kernels import route, route_layer, scan
+from memsvc_kernels import products, route, route_layer, scan
 from memsvc_kernels.scan import (
     codes_of,
     eight_bits,
@@ -42,7 +44,11 @@ class Bank:
         self.queries = (rng.integers(-40, 40, (2, LAYERS, WIDTH)) / 16).astype(np.float32)
 
 
+APART = pytest.mark.parametrize("apart", [True, False])  # each layer's keys for itself, or not
+
+
 @pytest.mark.parametrize("whole", [True, False])  # both ways to multiply, whatever this CPU has
+@APART
 @settings(deadline=None, max_examples=40)
 @given(
     chunks=st.integers(1, 300),
@@ -51,17 +57,26 @@ class Bank:
     seed=st.integers(0, 1000),
 )
 def test_the_scan_routes_as_exact_arithmetic_does(
-    whole: bool, chunks: int, documents: int, k: int, seed: int
+    whole: bool, apart: bool, chunks: int, documents: int, k: int, seed: int
 ) -> None:
-    bank = Bank(chunks, documents, seed)
-    rest = (bank.owner, bank.allowed, k, bank.precedence)
-    with patch.object(scan, "whole_numbers", lambda _: whole):
+    with _ways(whole, apart):
+        bank = Bank(chunks, documents, seed)
+        rest = (bank.owner, bank.allowed, k, bank.precedence)
         found = route_codes(bank.queries, bank.codes, *rest)
     flat = bank.keys.reshape(chunks, -1)
     wanted = route(bank.queries.reshape(2, -1), flat, *rest)
     np.testing.assert_array_equal(found[0], wanted[0])
     np.testing.assert_array_equal(found[1], wanted[1])
     np.testing.assert_array_equal(found[2], wanted[2])
+
+
+@contextmanager
+def _ways(whole: bool, apart: bool = False) -> Iterator[None]:
+    with (
+        patch.object(products, "whole_numbers", lambda _: whole),
+        patch.object(scan, "_SHORT", 0 if apart else 2048),
+    ):
+        yield
 
 
 def test_values_are_off_by_at_most_half_a_scale() -> None:
@@ -103,15 +118,16 @@ def test_documents_that_all_but_tie_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize("whole", [True, False])
+@APART
 @pytest.mark.parametrize("query_reduce", ["max", "mean"])
 @pytest.mark.parametrize("chunk_reduce", ["max", "mean"])
 def test_one_layer_is_routed_as_exact_arithmetic_does(
-    whole: bool, query_reduce: str, chunk_reduce: str
+    whole: bool, apart: bool, query_reduce: str, chunk_reduce: str
 ) -> None:
-    bank = Bank(400, 150, seed=6)
     queries = np.random.default_rng(7).integers(-40, 40, (5, 3, WIDTH)).astype(np.float32)
-    rest = (bank.owner, bank.allowed, 16, query_reduce, chunk_reduce, bank.precedence)
-    with patch.object(scan, "whole_numbers", lambda _: whole):
+    with _ways(whole, apart):
+        bank = Bank(400, 150, seed=6)
+        rest = (bank.owner, bank.allowed, 16, query_reduce, chunk_reduce, bank.precedence)
         found = route_layer_codes(queries, bank.codes, 1, *rest)
     wanted = route_layer(queries, bank.keys[:, 1], *rest)
     np.testing.assert_array_equal(found[0], wanted[0])
@@ -121,7 +137,7 @@ def test_one_layer_is_routed_as_exact_arithmetic_does(
 @pytest.mark.parametrize("whole", [True, False])
 def test_the_best_are_found_among_many_tiles(whole: bool) -> None:
     bank = Bank(9000, 4000, seed=4)
-    with patch.object(scan, "whole_numbers", lambda _: whole):
+    with _ways(whole):
         found = route_codes(bank.queries, bank.codes, bank.owner, None, 16)
     wanted = route(bank.queries.reshape(2, -1), bank.keys.reshape(9000, -1), bank.owner, None, 16)
     np.testing.assert_array_equal(found[0], wanted[0])

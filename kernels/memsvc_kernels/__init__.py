@@ -6,6 +6,7 @@ tensors (`dispatch`).
 
 from memsvc_kernels.dispatch import (
     Codes,
+    PackedLinear,
     Spans,
     attend,
     attend_masked,
@@ -20,6 +21,9 @@ from memsvc_kernels.dispatch import (
     four_more,
     full_width,
     gather_attention,
+    in_shard,
+    layer_runs,
+    pack_linear,
     pool_chunks,
     route,
     route_batch,
@@ -34,6 +38,7 @@ from memsvc_kernels.dispatch import (
 
 __all__ = [
     "Codes",
+    "PackedLinear",
     "Spans",
     "attend",
     "attend_masked",
@@ -48,6 +53,9 @@ __all__ = [
     "four_more",
     "full_width",
     "gather_attention",
+    "in_shard",
+    "layer_runs",
+    "pack_linear",
     "pool_chunks",
     "route",
     "route_batch",

@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from memsvc_kernels import gather, kernel_check, pooling_reference, ranking_reference
 from memsvc_kernels.attention import attend, attend_masked, attend_rows
 from memsvc_kernels.gather import Pair, Spans
+from memsvc_kernels.packed import PackedLinear
 from memsvc_kernels.pooling import chunk_offsets
 from memsvc_kernels.routing import collapse_queries, document_max, route, route_layer, top_documents
 from memsvc_kernels.scan import (
@@ -28,13 +29,15 @@ from memsvc_kernels.scan import (
     eight_bits,
     four_more,
     full_width,
+    layer_runs,
     route_codes,
     route_layer_codes,
 )
-from memsvc_kernels.shards import side_by_side
+from memsvc_kernels.shards import in_shard, side_by_side
 
 __all__ = [
     "Codes",
+    "PackedLinear",
     "Spans",
     "attend",
     "attend_masked",
@@ -49,6 +52,9 @@ __all__ = [
     "four_more",
     "full_width",
     "gather_attention",
+    "in_shard",
+    "layer_runs",
+    "pack_linear",
     "pool_chunks",
     "route",
     "route_batch",
@@ -152,11 +158,21 @@ def route_batch(
     return found, values, winners.gather(1, torch.where(found < 0, documents, found))
 
 
-def _serve(plain: Callable[_P, _R], like: Tensor, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """Call the kernel that is named as `plain`, or `plain`, for tensors on the device of `like`."""
-    name, mode = plain.__name__, os.environ.get(VARIABLE, "auto")
+def pack_linear(*layers: nn.Linear) -> PackedLinear:
+    """Lay the weights of linear layers with the same inputs out for products without gradient."""
+    return PackedLinear(layers, plain=_mode() == "reference")
+
+
+def _mode() -> str:
+    mode = os.environ.get(VARIABLE, "auto")
     if mode not in ("auto", "reference", "triton"):
         raise ValueError(f"{VARIABLE} is auto, reference or triton, not {mode!r}")
+    return mode
+
+
+def _serve(plain: Callable[_P, _R], like: Tensor, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    """Call the kernel that is named as `plain`, or `plain`, for tensors on the device of `like`."""
+    name, mode = plain.__name__, _mode()
     if mode == "reference" or (mode == "auto" and not _usable(name, like)):
         return plain(*args, **kwargs)
     kernel: Callable[_P, _R] = kernel_check.kernel(name)

@@ -1,18 +1,15 @@
 """Routing over keys at 8 bits: a scan of whole numbers, then exact scores of the best documents.
 
 Keys rest as int8 with one scale for each row of each router layer, and four more bits that only the
-exact scores read: 8 bits alone swap documents whose scores all but tie (dev/LOG.md, M5). Where the
-CPU multiplies int8, a query is split in two int8 parts, so that the keys' rounding is the only one
-that counts; elsewhere tiles of keys are widened to fp32. Knows arrays only.
-Legend: C chunks, L router layers, R routing width, M queries, N documents.
+exact scores read: 8 bits alone swap documents whose scores all but tie (dev/LOG.md, M5). Layers of
+narrow keys lie side by side, those of wide ones each for itself. Knows arrays only.
+Legend: C chunks, L router layers, l layers of a run, R routing width, M queries, N documents.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,23 +17,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memsvc_kernels.products import Product, products
 from memsvc_kernels.routing import rank_documents, route, route_layer
-from memsvc_kernels.shards import TILE, each_shard, in_shard
+from memsvc_kernels.shards import TILE, each_shard
 
 RESCORED = 48  # documents, at least (PERFORMANCE.md: chunks are not enough)
-_COLUMNS = 32  # queries are padded to a multiple of this
-_FINE = 254  # the second part of a query is this much finer
-_MANY = 8  # queries that share a scan
-_TRIALS = 12  # a busy machine spoils some
+_SHORT = 2048  # bytes of a row that all layers share: beyond, to read one layer skips too many
 
 Routed = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 """As `routing.route` returns it."""
-_Product = Callable[[Tensor, int], Tensor]  # codes int8 [tile, R], layer -> fp32 [M, tile]
+
+
+def layer_runs(layers: int, width: int) -> list[range]:
+    """The router layers whose codes lie side by side in one array."""
+    if layers * width <= _SHORT:
+        return [range(layers)]
+    return [range(layer, layer + 1) for layer in range(layers)]
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Keys at 8 bits. codes: int8 [C, R] for each router layer; scales fp32 [C, L]: a key is
+    """Keys at 8 bits. codes: int8 [C, l, R] for each of `layer_runs`; scales fp32 [C, L]: a key is
     scale · code; finer: what `four_more` made of them, uint8 [C, L, ceil(R/2)], or None."""
 
     codes: Sequence[NDArray[np.int8]]
@@ -48,7 +49,7 @@ class Codes:
 
     def keys(self, chunks: NDArray[np.integer]) -> NDArray[np.float32]:
         """Keys of some chunks as exactly as they are known, fp32 [n, L, R]."""
-        codes = np.stack([own[chunks] for own in self.codes], axis=1)
+        codes = np.concatenate([own[chunks] for own in self.codes], axis=1)
         finer = self.finer[chunks] if self.finer is not None else None
         return full_width(codes, self.scales[chunks], finer)
 
@@ -95,7 +96,8 @@ def codes_of(
     finer: NDArray[np.uint8] | None = None,
 ) -> Codes:
     """Codes [C, L, R] with their scales, as the scan wants them."""
-    return Codes([np.ascontiguousarray(own) for own in codes.swapaxes(0, 1)], scales, finer)
+    runs = layer_runs(*codes.shape[1:])
+    return Codes([np.ascontiguousarray(codes[:, run]) for run in runs], scales, finer)
 
 
 def route_codes(
@@ -116,16 +118,17 @@ def route_codes(
     _check(k, queries.shape[1:], codes, chunk_document)
     owners = chunk_document if rows is None else chunk_document[rows]
     near = np.empty((len(queries), len(owners)), np.float32)
-    product = _products(queries.swapaxes(0, 1))
+    by_layer, runs = queries.swapaxes(0, 1), layer_runs(*queries.shape[1:])
 
-    def scan(tile: slice, found: Tensor, multiply: _Product) -> None:
-        found.zero_()
+    def scan(tile: slice, found: Tensor, multiply: Product) -> None:
         wanted = tile if rows is None else rows[tile]
-        for layer, own in enumerate(codes.codes):
-            scales = torch.from_numpy(codes.scales[wanted, layer])
-            found.addcmul_(multiply(torch.from_numpy(own[wanted]), layer), scales)
+        scales = torch.from_numpy(codes.scales[wanted]).unsqueeze(2)
+        found.zero_()
+        for at, (run, own) in enumerate(zip(runs, codes.codes, strict=True)):
+            scores = multiply(torch.from_numpy(own[wanted]).flatten(1), at)
+            found += (scores * scales[:, run]).sum(1).T
 
-    _tiles(near, product, scan)
+    _tiles(near, products([by_layer[run] for run in runs]), scan)
     found = rank_documents(near, owners, allowed, _most(k), "max", precedence)[0]
 
     def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
@@ -151,17 +154,22 @@ def route_layer_codes(
     queries fp32 [M, J, R]. Raises as `route_codes`.
     """
     m, rows, width = queries.shape
-    _check(k, (len(codes.codes), width), codes, chunk_document)
+    _check(k, (codes.scales.shape[1], width), codes, chunk_document)
     near = np.empty((1, len(codes)), np.float32)
-    product = _products(queries.reshape(1, m * rows, width))
+    own, inside = next(
+        (own, layer - run[0])
+        for own, run in zip(codes.codes, layer_runs(len(codes.scales[0]), width), strict=True)
+        if layer in run
+    )
 
-    def scan(tile: slice, found: Tensor, multiply: _Product) -> None:
-        by_token = multiply(torch.from_numpy(codes.codes[layer][tile]), 0).unflatten(0, (m, rows))
-        best = by_token.amax(1)
-        found[0] = best.amax(0) if query_reduce == "max" else best.mean(0)
+    def scan(tile: slice, found: Tensor, multiply: Product) -> None:
+        part = torch.from_numpy(np.ascontiguousarray(own[tile, inside]))
+        by_token = multiply(part, 0).unflatten(2, (m, rows))[:, 0]
+        best = by_token.amax(2)
+        found[0] = best.amax(1) if query_reduce == "max" else best.mean(1)
         found *= torch.from_numpy(codes.scales[tile, layer])  # positive: the best stays the best
 
-    _tiles(near, product, scan)
+    _tiles(near, products([queries.reshape(1, m * rows, width)]), scan)
     found = rank_documents(near, chunk_document, allowed, _most(k), chunk_reduce, precedence)[0]
 
     def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
@@ -175,7 +183,8 @@ def _check(
     k: int, shape: tuple[int, ...], codes: Codes, chunk_document: NDArray[np.integer]
 ) -> None:
     shapes = [own.shape for own in codes.codes]
-    if k < 1 or shapes != [(len(chunk_document), shape[1])] * shape[0]:
+    wanted = [(len(chunk_document), len(run), shape[1]) for run in layer_runs(*shape)]
+    if k < 1 or shapes != wanted:
         raise ValueError(
             f"k={k}, queries [..., {shape}], codes {shapes}, documents {chunk_document.shape}"
         )
@@ -205,92 +214,15 @@ def _refined(
 
 def _tiles(
     out: NDArray[np.float32],
-    products: Callable[[], _Product],
-    scan: Callable[[slice, Tensor, _Product], None],
+    begin: Callable[[], Product],
+    scan: Callable[[slice, Tensor, Product], None],
 ) -> None:
     """Fill scores [M, C], tile by tile, in all threads."""
 
     def work(shard: range) -> None:
-        multiply = products()
+        multiply = begin()
         for at in shard:
             tile = slice(at, at + TILE)
             scan(tile, torch.from_numpy(out[:, tile]), multiply)
 
     each_shard(out.shape[1], work)
-
-
-def _products(queries: NDArray[np.float32]) -> Callable[[], _Product]:
-    """What multiplies queries [L, M, R], made anew for each thread."""
-    many = queries.shape[1] >= _MANY
-    return _in_whole_numbers(queries) if whole_numbers(many) else _widened(queries)
-
-
-@cache
-def whole_numbers(many: bool) -> bool:
-    """Whether this CPU multiplies int8 faster than it widens it to fp32: with `many` queries at
-    once it does where it has VNNI or AMX, with one not always (dev/LOG.md, 2026-11-30).
-
-    Measured once in a process for each, in about a hundredth of a second, and by a thread of those
-    that scan: widening gains by two threads of torch's own, which they do not have.
-    """
-    return in_shard(lambda: _faster_in_whole_numbers(_MANY if many else 1))
-
-
-def _faster_in_whole_numbers(count: int) -> bool:
-    """Of `count` queries, by this thread."""
-    codes = torch.ones(TILE // 2, 1152, dtype=torch.int8)
-    queries = np.ones((1, count, 1152), np.float32)
-    products = [make(queries)() for make in (_in_whole_numbers, _widened)]
-    seconds = []
-    for product in products:
-        times = []
-        for _ in range(_TRIALS):
-            began = time.perf_counter()
-            product(codes, 0)
-            times.append(time.perf_counter() - began)
-        seconds.append(min(times))
-    return seconds[0] < seconds[1]
-
-
-def _widened(queries: NDArray[np.float32]) -> Callable[[], _Product]:
-    """Products [M, tile] of a layer's queries with codes in fp32."""
-    own = torch.from_numpy(np.ascontiguousarray(queries))
-
-    def begin() -> _Product:
-        room = torch.empty(TILE, queries.shape[2])
-
-        def product(codes: Tensor, layer: int) -> Tensor:
-            wide = room[: len(codes)].copy_(codes)
-            return own[layer] @ wide.T
-
-        return product
-
-    return begin
-
-
-def _in_whole_numbers(queries: NDArray[np.float32]) -> Callable[[], _Product]:
-    """The same by int8 products."""
-    parts, mixes = _split(queries)
-
-    def product(codes: Tensor, layer: int) -> Tensor:
-        whole: Tensor = torch.ops.aten._int_mm(codes, parts[layer])
-        return mixes[layer] @ whole.T.float()
-
-    return lambda: product
-
-
-def _split(queries: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-    """Queries [L, M, R] as whole numbers int8 [L, R, columns], a coarse and a fine one for each,
-    and what puts their products together again, fp32 [L, M, columns]."""
-    wide = torch.from_numpy(np.ascontiguousarray(queries.swapaxes(1, 2), np.float32))
-    layers, _, m = wide.shape
-    unit = (wide.abs().amax(1, keepdim=True) / 127).clamp_min(torch.finfo(torch.float32).tiny)
-    coarse = (wide / unit).round()
-    fine = ((wide / unit - coarse) * _FINE).round()
-    columns = -(-2 * m // _COLUMNS) * _COLUMNS
-    parts = torch.zeros(layers, wide.shape[1], columns, dtype=torch.int8)
-    parts[:, :, :m], parts[:, :, m : 2 * m] = coarse.to(torch.int8), fine.to(torch.int8)
-    mixes = torch.zeros(layers, m, columns)
-    at = torch.arange(m)
-    mixes[:, at, at], mixes[:, at, m + at] = unit[:, 0], unit[:, 0] / _FINE
-    return parts, mixes

@@ -39,7 +39,7 @@ def side_by_side(work: Callable[[Item], Measured], items: Sequence[Item]) -> lis
 
 
 def in_shard(measure: Callable[[], Measured]) -> Measured:
-    """What `measure` returns, called as a shard's work is: by one of those threads, alone."""
+    """What `measure` returns or raises, called as a shard's work is: by one of those threads."""
     return _THREADS.pool().submit(measure).result()
 
 

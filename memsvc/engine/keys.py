@@ -6,7 +6,7 @@ Knows nothing of documents or stores. Legend: C chunks, L router layers, R routi
 from __future__ import annotations
 
 import numpy as np
-from memsvc_kernels import Codes
+from memsvc_kernels import Codes, layer_runs
 from numpy.typing import NDArray
 
 from memsvc.engine.growing import Growing
@@ -17,7 +17,10 @@ class KeyTable:
 
     def __init__(self, layers: int, width: int) -> None:
         self._shape = (layers, width)
-        self._codes: list[Growing[np.int8]] = [Growing(np.int8, (width,)) for _ in range(layers)]
+        self._runs = layer_runs(layers, width)
+        self._codes: list[Growing[np.int8]] = [
+            Growing(np.int8, (len(run), width)) for run in self._runs
+        ]
         self._scales: Growing[np.float32] = Growing(np.float32, (layers,))
         self._finer: Growing[np.uint8] = Growing(np.uint8, (layers, -(-width // 2)))
 
@@ -34,8 +37,8 @@ class KeyTable:
         self, codes: NDArray[np.int8], scales: NDArray[np.float32], finer: NDArray[np.uint8]
     ) -> None:
         """Append keys: codes [n, L, R], scales [n, L] and finer [n, L, ceil(R/2)]."""
-        for layer, own in enumerate(self._codes):
-            own.extend(codes[:, layer])
+        for run, own in zip(self._runs, self._codes, strict=True):
+            own.extend(codes[:, run])
         self._scales.extend(scales)
         self._finer.extend(finer)
 

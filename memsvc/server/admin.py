@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -49,6 +50,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         )
 
 
+@cache  # reading it takes longer than the rest of a call
 def version() -> str:
     """The installed memsvc's version; "unknown" in a tree that was never installed."""
     try:

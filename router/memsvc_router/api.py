@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -59,7 +60,7 @@ class Identity:
     router_layers: tuple[int, ...]
     block_format: int = 4  # 4: content at 8 bits at rest, keys at 12
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """16 hex digits over every field."""
         body = json.dumps(asdict(self), sort_keys=True).encode()

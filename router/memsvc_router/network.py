@@ -2,7 +2,8 @@
 
 Documents go through the encoder as it was pretrained, so their keys do not depend on training;
 questions and the texts read go through a tuned copy. The encoder is the transformers library's
-own, and its attention ours, as in `decoder`. Knows tensors, not text. Legend as in `layers`.
+own, and its attention ours, as in `decoder`; what serves is the same by fewer steps (`tower`).
+Knows tensors, not text. Legend as in `layers`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from memsvc_router.config import MemoryConfig
 from memsvc_router.decoder.attention import ATTENTION, attach_hook
 from memsvc_router.decoder.passes import WholePass
 from memsvc_router.layers import MemoryLayer, PointerHeads, Router, pool_states
+from memsvc_router.tower import Tower, towers
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class MemoryNetwork(nn.Module):
         for tower in (self.encoder, self.reader):
             tower.set_attn_implementation(ATTENTION)
         self._hook = attach_hook(self.encoder, self.reader)
+        self._settled: tuple[Tower, ...] = ()
         hidden, vocabulary = bert.hidden_size, bert.vocab_size
         self.router = Router(config, hidden, vocabulary)
         self.memory = nn.ModuleList(
@@ -79,14 +82,23 @@ class MemoryNetwork(nn.Module):
         layers = (f"reader.encoder.layer.{i}." for i in range(self.config.shared_layers))
         return ("reader.embeddings.", *layers)
 
+    def settle(self) -> None:
+        """Lay the towers' weights out for serving. From then on forwards without gradients do not
+        see changes of the weights."""
+        self._settled = tuple(towers(self.encoder, self.reader))
+
     def states(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Final states [B, T, E] of document parts. ids int64 [B, T]; mask bool [B, T]."""
+        if self._settled and not torch.is_grad_enabled():
+            return self._settled[0](ids, mask)
         with self._hook.during(WholePass(mask)):
             out: Tensor = self.encoder(input_ids=ids).last_hidden_state
         return out
 
     def read(self, ids: Tensor, mask: Tensor, types: Tensor) -> Tensor:
         """Final states [B, T, E] of paths. ids, types int64 [B, T]; mask bool [B, T]."""
+        if self._settled and not torch.is_grad_enabled():
+            return self._settled[1](ids, mask, types)
         with self._hook.during(WholePass(mask)):
             out: Tensor = self.reader(input_ids=ids, token_type_ids=types).last_hidden_state
         return out

@@ -41,6 +41,7 @@ class SmallMemoryModel:
 
     def __init__(self, folder: FilePath = DEFAULT_MODEL) -> None:
         self.network, self.tokenizer, self._identity = load_checkpoint(folder)
+        self.network.settle()
 
     @property
     def identity(self) -> Identity:
