@@ -63,6 +63,17 @@ def test_training_in_bf16_gets_the_gradients_of_the_fused_attention() -> None:
         torch.testing.assert_close(short.float(), exact, atol=0.08, rtol=0.05)
 
 
+@pytest.mark.parametrize("tokens", [33, 48, 67])  # odd numbers of keys are filled up unseen
+@pytest.mark.parametrize("masked", [True, False])
+def test_serving_in_bf16_sees_what_fp32_sees(tokens: int, masked: bool) -> None:
+    torch.manual_seed(2)
+    queries, keys, values = (torch.randn(2, 3, tokens, 16) for _ in range(3))
+    mask = torch.rand(2, 1, 1, tokens) < 0.5 if masked else None
+    wanted = attend_masked(queries, keys, values, mask)
+    short = attend_masked(queries.bfloat16(), keys.bfloat16(), values.bfloat16(), mask)
+    torch.testing.assert_close(short.float(), wanted, atol=0.04, rtol=0.04)
+
+
 def test_a_masked_row_trains_to_finite_gradients() -> None:
     states = torch.randn(1, 1, 3, 4, dtype=torch.bfloat16, requires_grad=True)
     attend(states, states, states, torch.zeros(1, 1, 3, dtype=torch.bool)).sum().backward()
