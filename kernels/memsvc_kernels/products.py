@@ -96,17 +96,16 @@ def _split(queries: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
     [columns, l·M]."""
     wide = torch.from_numpy(np.ascontiguousarray(queries.swapaxes(1, 2), np.float32))
     layers, width, m = wide.shape
-    unit = (wide.abs().amax(1, keepdim=True) / 127).clamp_min(torch.finfo(torch.float32).tiny)
-    coarse = (wide / unit).round()
-    fine = ((wide / unit - coarse) * _FINE).round()
-    columns = -(-2 * layers * m // _COLUMNS) * _COLUMNS
+    unit = (wide.abs().amax(1) / 127).clamp_min(torch.finfo(torch.float32).tiny)  # [l, M]
+    in_units = wide / unit.unsqueeze(1)
+    coarse = in_units.round()
+    both = torch.stack((coarse, ((in_units - coarse) * _FINE).round()))  # [2, l, R, M]
+    used = 2 * layers * m
+    columns = -(-used // _COLUMNS) * _COLUMNS
     parts = torch.zeros(layers, width, columns, dtype=torch.int8)
+    own = parts[:, :, :used].unflatten(2, (layers, 2, m)).diagonal(0, 0, 2)  # [R, 2, M, l]
+    own.copy_(both.permute(2, 0, 3, 1))
     mixes = torch.zeros(columns, layers * m)
-    at = torch.arange(m)
-    for layer in range(layers):
-        first = 2 * m * layer
-        parts[layer, :, first : first + m] = coarse[layer].to(torch.int8)
-        parts[layer, :, first + m : first + 2 * m] = fine[layer].to(torch.int8)
-        mixes[first + at, layer * m + at] = unit[layer, 0]
-        mixes[first + m + at, layer * m + at] = unit[layer, 0] / _FINE
+    mixed = mixes[:used].view(layers, 2, m, layers, m).diagonal(0, 0, 3).diagonal(0, 1, 2)
+    mixed.copy_(torch.stack((unit, unit / _FINE)))  # [2, l, M]
     return parts.flatten(0, 1), mixes

@@ -50,6 +50,7 @@ MAX_MESSAGE_BYTES = 64 << 20
 HEALTH_SECONDS = 0.25
 _ROUND_SECONDS = 0.02
 _QUIET_ROUNDS = 5
+_FAREWELL_SECONDS = 0.1  # in which gRPC tells clients to go, rather than cut them off
 _FILES: tuple[FileDescriptor, ...] = (
     admin_pb2.DESCRIPTOR,
     bank_pb2.DESCRIPTOR,
@@ -129,7 +130,7 @@ class Application:
         while quiet < _QUIET_ROUNDS and time.monotonic() < over:
             await asyncio.sleep(_ROUND_SECONDS)
             quiet = 0 if self._metrics.calls_in_flight() else quiet + 1
-        await self._server.stop(None)
+        await self._server.stop(_FAREWELL_SECONDS)
 
     def _register(self) -> None:
         server = self._server
