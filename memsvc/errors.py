@@ -176,6 +176,11 @@ def invalid(field: str, message: str, reason: Reason = Reason.INVALID_FIELD) -> 
     return ApiError(reason, f"{field}: {message}", {field: message})
 
 
+def shutting_down() -> ApiError:
+    """What callers hear while the server drains."""
+    return ApiError(Reason.SHUTTING_DOWN, Reason.SHUTTING_DOWN.value.meaning)
+
+
 _SIMPLE: dict[type[Exception], Reason] = {
     BankNotFound: Reason.BANK_NOT_FOUND,
     DocumentNotFound: Reason.DOCUMENT_NOT_FOUND,

@@ -144,6 +144,17 @@ def test_the_best_are_found_among_many_tiles(whole: bool) -> None:
     np.testing.assert_array_equal(found[2], wanted[2])
 
 
+def test_a_bank_without_keys_has_nothing_to_route_to() -> None:
+    none = np.zeros((0, LAYERS), np.float32)
+    bank = codes_of(np.zeros((*none.shape, WIDTH), np.int8), none)
+    query, owner = np.ones((1, LAYERS, WIDTH), np.float32), np.zeros(0, np.int64)
+    for found in (
+        route_codes(query, bank, owner, None, 4),
+        route_layer_codes(query, bank, 1, owner, None, 4),
+    ):
+        assert found[0].tolist() == [[-1] * 4]
+
+
 def test_scanning_leaves_torch_its_threads() -> None:
     before, bank = torch.get_num_threads(), Bank(9000, 10, 0)
     route_codes(bank.queries, bank.codes, bank.owner, None, 1)

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 from transformers import BertConfig, BertModel
 
+from tests.router_support import default_model
+
 DTYPES = pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-4), (torch.bfloat16, 0.06)])
 
 
@@ -114,7 +116,7 @@ def test_it_remembers_the_same_without_packed_weights(monkeypatch: pytest.Monkey
         DocumentText("Rhine", "The Rhine ends in the North Sea."),
         DocumentText("Cats", "Meow"),
     ]
-    packed = load_default_model()
+    packed = default_model()
     monkeypatch.setenv("MEMSVC_KERNELS", "reference")
     plain = load_default_model()
     keys = [model.encode(texts)[0].tensors[ROUTING] for model in (packed, plain)]

@@ -6,7 +6,6 @@ tensors (`dispatch`).
 
 from memsvc_kernels.dispatch import (
     Codes,
-    PackedLinear,
     Spans,
     attend,
     attend_masked,
@@ -38,7 +37,6 @@ from memsvc_kernels.dispatch import (
 
 __all__ = [
     "Codes",
-    "PackedLinear",
     "Spans",
     "attend",
     "attend_masked",

@@ -37,7 +37,6 @@ from memsvc_kernels.shards import in_shard, side_by_side
 
 __all__ = [
     "Codes",
-    "PackedLinear",
     "Spans",
     "attend",
     "attend_masked",

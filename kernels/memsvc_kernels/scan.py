@@ -156,11 +156,8 @@ def route_layer_codes(
     m, rows, width = queries.shape
     _check(k, (codes.scales.shape[1], width), codes, chunk_document)
     near = np.empty((1, len(codes)), np.float32)
-    own, inside = next(
-        (own, layer - run[0])
-        for own, run in zip(codes.codes, layer_runs(len(codes.scales[0]), width), strict=True)
-        if layer in run
-    )
+    run, inside = divmod(layer, codes.codes[0].shape[1])
+    own = codes.codes[run]
 
     def scan(tile: slice, found: Tensor, multiply: Product) -> None:
         part = torch.from_numpy(np.ascontiguousarray(own[tile, inside]))

@@ -10,8 +10,7 @@ import grpc.aio
 from memsvc_proto.v1 import operation_pb2, operation_pb2_grpc
 from memsvc_storage import Operation, OperationState
 
-from memsvc.engine import EngineStopped
-from memsvc.errors import invalid
+from memsvc.errors import invalid, shutting_down
 from memsvc.server import checks, convert, names
 from memsvc.server.services import Services
 
@@ -73,7 +72,7 @@ class OperationServicer(operation_pb2_grpc.OperationServiceServicer):
         try:
             await asyncio.wait({waiting, draining}, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
-                raise EngineStopped("the server is draining before it stops")
+                raise shutting_down()
             return waiting.result()
         finally:
             waiting.cancel()

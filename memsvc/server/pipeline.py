@@ -22,7 +22,7 @@ from typing import Any
 import grpc.aio
 
 from memsvc import telemetry
-from memsvc.errors import ApiError, Reason, invalid, to_status, translate
+from memsvc.errors import ApiError, Reason, invalid, shutting_down, to_status, translate
 from memsvc.server.wire import Malformed, tolerant
 
 REQUEST_ID_HEADER = "x-request-id"
@@ -173,7 +173,7 @@ def refused_while(draining: asyncio.Event) -> Layer:
     @asynccontextmanager
     async def layer(_: Call) -> AsyncIterator[None]:
         if draining.is_set():
-            raise ApiError(Reason.SHUTTING_DOWN, "the server is draining before it stops")
+            raise shutting_down()
         yield
 
     return layer

@@ -16,6 +16,8 @@ from transformers import BertModel
 from transformers.activations import ACT2FN
 from transformers.models.bert.modeling_bert import BertLayer
 
+from memsvc_router.decoder.passes import seen_by_all
+
 
 class _Layer:
     """One layer's packed weights."""
@@ -51,7 +53,7 @@ class Tower:
 
     def __call__(self, ids: Tensor, mask: Tensor, types: Tensor | None = None) -> Tensor:
         """Final states [B, T, E]. ids, types int64 [B, T]; mask bool [B, T]."""
-        seen = None if bool(mask.all()) else mask[:, None, None]
+        seen = seen_by_all(mask)
         states: Tensor = self._embeddings(input_ids=ids, token_type_ids=types)
         for layer in self._layers:
             states = layer(states, seen)

@@ -52,12 +52,18 @@ def causal(call: LayerCall) -> Tensor:
     return out.transpose(1, 2)
 
 
+def seen_by_all(mask: Tensor) -> Tensor | None:
+    """What attention takes for a padded batch of which every token sees all of its row: bool
+    [B, 1, 1, T], or None where nothing is padded. mask bool [B, T]: real tokens."""
+    return None if bool(mask.all()) else mask[:, None, None]
+
+
 class WholePass:
     """Every token sees every other of its row: an encoder reading a padded batch."""
 
     def __init__(self, mask: Tensor) -> None:
         """mask bool [B, T]: real tokens."""
-        self._seen = None if bool(mask.all()) else mask[:, None, None]
+        self._seen = seen_by_all(mask)
 
     def attend(self, call: LayerCall) -> Tensor:
         """See `Pass.attend`."""
