@@ -24,6 +24,7 @@ from memsvc_router.network import MemoryNetwork
 from memsvc_router.texts import Batch, PathInput, Piece, pad, path_input, tokenize, window_size
 
 _ANSWER = 32  # longest answer in tokens
+_RIVALS, _SHARPER = 24, 1.5  # spans compared, and a power of their odds (dev/LOG.md, 2026-11-30)
 _FEW_TOKENS = 64  # two threads wait for one another longer than they save (dev/LOG.md, 2026-11-30)
 _BATCH_TOKENS = 768  # a round of five texts padded to the longest wastes a quarter of its forward
 
@@ -210,9 +211,12 @@ def window_around(text: Piece, start: int, end: int, size: int) -> tuple[int, in
 def best_span(
     row: PathInput, start: Tensor, end: Tensor
 ) -> tuple[tuple[int, int, int] | None, float]:
-    """The likeliest answer (source, first, last character) of a path, and its log-probability.
+    """The answer (source, first, last character) of a path, and how likely the likeliest span is
+    (its log-probability).
 
-    start, end: logits [T]. Both ends stand in the same text, at most 32 tokens apart.
+    start, end: logits [T]. Both ends stand in the same text, at most 32 tokens apart. Of the
+    likeliest spans the answer is the one that most overlaps with what else may be right: where
+    several share their words, those words are likelier than any one span (minimum Bayes risk).
     """
     source = torch.tensor([s[0] for s in row.sources])
     inside = (source >= 0).nonzero().squeeze(1)
@@ -223,7 +227,21 @@ def best_span(
     own, beyond = source[inside], (0, _ANSWER - 1)
     ends = pad_row(b, beyond, value=float("-inf")).unfold(0, _ANSWER, 1)  # [T, 32] from each start
     same = pad_row(own, beyond, value=-1).unfold(0, _ANSWER, 1) == own.unsqueeze(1)
-    joint = (a.unsqueeze(1) + ends).masked_fill(~same, float("-inf"))
-    first, ahead = divmod(int(joint.argmax()), _ANSWER)
-    number, begin, _ = row.sources[int(inside[first])]
-    return (number, begin, row.sources[int(inside[first + ahead])][2]), float(joint[first, ahead])
+    joint = (a.unsqueeze(1) + ends).masked_fill(~same, float("-inf")).flatten()
+    likeliest, at = joint.topk(min(_RIVALS, len(joint)))
+    firsts = at // _ANSWER
+    lasts = firsts + at % _ANSWER
+    best = int(_expected_overlap(firsts, lasts, likeliest).argmax())
+    number, begin, _ = row.sources[int(inside[firsts[best]])]
+    span = (number, begin, row.sources[int(inside[lasts[best]])][2])
+    return span, float(likeliest[0])
+
+
+def _expected_overlap(firsts: Tensor, lasts: Tensor, logprobs: Tensor) -> Tensor:
+    """F1 in tokens that each span [K] is to expect, were one of them right."""
+    low = torch.maximum(firsts.unsqueeze(1), firsts)
+    high = torch.minimum(lasts.unsqueeze(1), lasts)
+    sizes = (lasts - firsts + 1).float()
+    overlap = 2 * (high - low + 1).clamp_min(0) / (sizes.unsqueeze(1) + sizes)
+    expected = overlap @ (_SHARPER * logprobs).softmax(0)
+    return expected.where(logprobs > float("-inf"), expected.new_tensor(-1.0))
