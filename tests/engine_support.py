@@ -10,7 +10,7 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +118,12 @@ class BagModel:
                 raise ValueError("cannot be encoded")
         self.switches.encoded += [d.text for d in documents]
         return [self._encode(d) for d in documents]
+
+    def encode_steps(
+        self, documents: Sequence[DocumentText]
+    ) -> Generator[None, None, list[EncodedDocument]]:
+        yield from ()
+        return self.encode(documents)
 
     def _encode(self, document: DocumentText) -> EncodedDocument:
         found = list(_WORD.finditer(document.text))

@@ -168,7 +168,7 @@ async def test_a_batch_that_fails_ends_all_its_questions_and_no_more(tmp_path: P
 
 async def test_documents_are_encoded_during_a_long_answer(tmp_path: Path) -> None:
     model = SteppingModel(paced=True)
-    quick = {"encode_patience": 0.0, "slice_chars": 40}
+    quick = {"encode_patience": 0.0, "batch_chars": 40}
     async with banks(tmp_path, model, "a", "b", words=2000, **quick) as engine:
         long = asked(engine, "a", "letter a")
         await until(lambda: bool(model.batches))

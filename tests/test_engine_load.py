@@ -17,7 +17,7 @@ from tests.engine_support import PATIENCE, BagModel, Switches, add, answer, reca
 
 
 async def test_adds_deletes_and_questions_from_many_tasks(tmp_path: Path) -> None:
-    async with running(tmp_path, batch_documents=16, slice_chars=200) as engine:
+    async with running(tmp_path, batch_documents=16) as engine:
         await engine.create_bank("b")
 
         async def live(worker: int) -> None:
@@ -62,7 +62,7 @@ async def test_a_finished_operation_can_be_asked_about(
 
 
 async def test_a_large_ingest_goes_through_in_batches(tmp_path: Path) -> None:
-    async with running(tmp_path, batch_documents=64, batch_chars=4000, slice_chars=800) as engine:
+    async with running(tmp_path, batch_documents=64, batch_chars=4000) as engine:
         await engine.create_bank("a")
         await engine.create_bank("b")
         operations = []

@@ -6,28 +6,34 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
 from memsvc_router.api import MemoryModel
 
 from memsvc.engine import EngineStopped, ModelNotReady, Overloaded
 from memsvc.engine.batching import Telling
-from memsvc.engine.owner import ModelOwner
+from memsvc.engine.owner import ModelOwner, Steps
 from tests.engine_support import PATIENCE, BagModel
 from tests.stepping_support import Forward, SteppingModel
+
+T = TypeVar("T")
 
 
 @contextmanager
 def busy(
     questions: int = 10, patience: float = PATIENCE, with_question: bool = False
 ) -> Iterator[tuple[ModelOwner, Noting]]:
-    """An owner whose thread is held by a slice of encoding, or by a question, until
+    """An owner whose thread is held by encoding, or by a question, until
     `Noting.release`."""
     owner = ModelOwner(BagModel, questions, patience)
     owner.start()
     owner.loaded.result(PATIENCE)
     noting = Noting()
-    (owner.ask if with_question else owner.encode)(noting.hold)
+    if with_question:
+        owner.ask(noting.hold)
+    else:
+        owner.encode(one_step(noting.hold))
     noting.held.wait(PATIENCE)
     try:
         yield owner, noting
@@ -44,6 +50,16 @@ def stepping(model: SteppingModel) -> Iterator[ModelOwner]:
     owner.loaded.result(PATIENCE)
     yield owner
     assert owner.stop(PATIENCE)
+
+
+def one_step(job: Callable[[MemoryModel], T]) -> Callable[[MemoryModel], Steps[T]]:
+    """Encoding that is done at its first step."""
+
+    def begin(model: MemoryModel) -> Steps[T]:
+        yield from ()
+        return job(model)
+
+    return begin
 
 
 class Noting:
@@ -67,7 +83,7 @@ class Noting:
 
 def test_questions_go_ahead_of_encoding() -> None:
     with busy() as (owner, noting):
-        encoding = [owner.encode(noting.job(f"e{i}")) for i in range(3)]
+        encoding = [owner.encode(one_step(noting.job(f"e{i}"))) for i in range(3)]
         questions = [owner.ask(noting.job(f"q{i}")) for i in range(3)]
         noting.release.set()
         assert [f.result(PATIENCE) for f in questions] == ["q0", "q1", "q2"]
@@ -78,21 +94,58 @@ def test_questions_go_ahead_of_encoding() -> None:
 def test_encoding_that_waited_long_goes_ahead_of_questions() -> None:
     with busy(patience=0.0, with_question=True) as (owner, noting):
         last = owner.ask(noting.job("q"))
-        owner.encode(noting.job("e"))
+        owner.encode(one_step(noting.job("e")))
         noting.release.set()
         last.result(PATIENCE)
         assert noting.names == ["e", "q"]
 
 
-def test_no_question_waits_behind_two_slices_of_encoding() -> None:
+def test_no_question_waits_behind_two_steps_of_encoding() -> None:
     with busy(patience=0.0, with_question=True) as (owner, noting):
-        encoding = [owner.encode(noting.job(f"e{i}")) for i in range(9)]
+        encoding = [owner.encode(one_step(noting.job(f"e{i}"))) for i in range(9)]
         questions = [owner.ask(noting.job(f"q{i}")) for i in range(8)]
         noting.release.set()
         for future in (*encoding, *questions):
             future.result(PATIENCE)
         for number in range(8):
             assert noting.names.index(f"q{number}") < noting.names.index(f"e{number + 1}")
+
+
+def test_questions_come_between_the_steps_of_a_long_document() -> None:
+    names: list[str] = []
+
+    def begin(_: MemoryModel) -> Steps[str]:
+        for number in range(4):
+            names.append(f"step {number}")
+            if number == 1:
+                owner.ask(lambda _: names.append("question"))
+            yield
+        return "done"
+
+    owner = ModelOwner(BagModel, 10, PATIENCE)
+    owner.start()
+    owner.loaded.result(PATIENCE)
+    assert owner.encode(begin).result(PATIENCE) == "done"
+    assert names == ["step 0", "step 1", "question", "step 2", "step 3"]
+    assert owner.stop(PATIENCE)
+
+
+def test_stopping_does_not_wait_for_the_rest_of_what_is_encoded() -> None:
+    begun = threading.Event()
+
+    def begin(_: MemoryModel) -> Steps[None]:
+        while True:
+            begun.set()
+            yield
+
+    owner = ModelOwner(BagModel, 10, PATIENCE)
+    owner.start()
+    owner.loaded.result(PATIENCE)
+    endless = owner.encode(begin)
+    assert begun.wait(PATIENCE)
+    assert owner.stop(PATIENCE)
+    with pytest.raises(EngineStopped):
+        endless.result(PATIENCE)
 
 
 def test_banks_take_turns_with_jobs() -> None:
@@ -181,7 +234,7 @@ def test_who_leaves_during_a_turn_is_not_in_its_batch() -> None:
         yield Forward("sending", "")
 
     with stepping(model) as owner:
-        owner.encode(lambda _: held.wait(PATIENCE))
+        owner.encode(one_step(lambda _: held.wait(PATIENCE)))
         first, second = owner.stream(leaving, "b"), owner.stream(sending, "b")
         held.set()
         second.future.result(PATIENCE)
@@ -204,7 +257,7 @@ def test_encoding_takes_no_more_time_than_questions() -> None:
 
     with busy(patience=0.0, with_question=True) as (owner, noting):
         answer = owner.stream(endless, "b")
-        slices = [owner.encode(slowly) for _ in range(4)]
+        slices = [owner.encode(one_step(slowly)) for _ in range(4)]
         noting.release.set()
         for one in slices:
             one.result(PATIENCE)
@@ -217,7 +270,7 @@ def test_encoding_takes_no_more_time_than_questions() -> None:
 def test_stopping_ends_questions_and_drops_encoding() -> None:
     with busy() as (owner, noting):
         question = owner.ask(noting.job("q"))
-        encoding = owner.encode(noting.job("e"))
+        encoding = owner.encode(one_step(noting.job("e")))
         assert not owner.stop(0.0)
         with pytest.raises(EngineStopped):
             encoding.result(PATIENCE)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from memsvc_router.api import ROUTING, SPANS, DocumentText, MemoryModel, content_name
+from memsvc_router.api import (
+    ROUTING,
+    SPANS,
+    DocumentText,
+    EncodedDocument,
+    MemoryModel,
+    content_name,
+)
 
 from tests.router_support import TOWNS, default_model
 
@@ -23,6 +30,24 @@ def test_blocks_do_not_depend_on_what_shares_the_batch() -> None:
             a = alone.tensors[name].astype(np.float32)
             b = block.tensors[name].astype(np.float32)
             assert np.abs(a - b).max() <= bound
+
+
+def test_a_long_document_is_encoded_in_steps_to_the_same_blocks() -> None:
+    long = DocumentText("Numbers", " ".join(f"word{n} is number {n}." for n in range(900)))
+    steps = default_model().encode_steps([long, *TOWNS.values()])
+    taken = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            blocks: list[EncodedDocument] = end.value
+            break
+        taken += 1
+    assert taken >= 3  # some 6,000 tokens; two threads take 2,048 at a step
+    for block, right in zip(blocks, default_model().encode([long, *TOWNS.values()]), strict=True):
+        assert block.tokens == right.tokens
+        for name, values in right.tensors.items():
+            np.testing.assert_array_equal(block.tensors[name], values)
 
 
 def test_the_keys_of_meaning_are_unit_vectors_in_short_documents() -> None:

@@ -33,7 +33,7 @@ from memsvc_kernels.scan import (
     route_codes,
     route_layer_codes,
 )
-from memsvc_kernels.shards import in_shard, side_by_side
+from memsvc_kernels.shards import in_shard, shard_threads, side_by_side
 
 __all__ = [
     "Codes",
@@ -61,6 +61,7 @@ __all__ = [
     "route_layer",
     "route_layer_codes",
     "score_chunks",
+    "shard_threads",
     "side_by_side",
     "top_documents",
     "top_k",

@@ -38,6 +38,11 @@ def side_by_side(work: Callable[[Item], Measured], items: Sequence[Item]) -> lis
     return list(_THREADS.pool().map(work, items))
 
 
+def shard_threads() -> int:
+    """In how many threads `side_by_side` works."""
+    return _THREADS.count
+
+
 def in_shard(measure: Callable[[], Measured]) -> Measured:
     """What `measure` returns or raises, called as a shard's work is: by one of those threads."""
     return _THREADS.pool().submit(measure).result()

@@ -1,4 +1,4 @@
-"""Encoding one slice of documents on the owner thread, and finding out who is to blame if it fails.
+"""Encoding some documents on the owner thread, and finding out who is to blame if it fails.
 
 Knows the model and the owner thread; nothing of stores, batches or segments.
 """
@@ -24,7 +24,7 @@ from memsvc_router.api import (
 from memsvc_storage import Document
 
 from memsvc.engine.errors import EngineError
-from memsvc.engine.owner import ModelOwner
+from memsvc.engine.owner import ModelOwner, Steps
 from memsvc.engine.rest import at_rest
 
 _PROBE = DocumentText("Probe", "A plain sentence that any sound model can encode.")
@@ -37,23 +37,12 @@ class ModelSick(Exception):  # noqa: N818
 
 @dataclass
 class Encoding:
-    """What became of some documents: blocks as they are stored, or why there are none."""
+    """What became of some documents: blocks as they are stored, or why there are none. `sick`:
+    the model failed, and what is in neither list is to be tried again."""
 
     encoded: list[tuple[Document, EncodedDocument]] = field(default_factory=list)
     failed: list[tuple[Document, str]] = field(default_factory=list)
-
-
-def cut(documents: Sequence[Document], slice_chars: int) -> list[list[Document]]:
-    """Slices of at most `slice_chars` or one document, alike in length: little is padded."""
-    slices: list[list[Document]] = []
-    chars = slice_chars
-    for document in sorted(documents, key=lambda d: len(d.text)):
-        chars += len(document.title) + len(document.text)
-        if chars > slice_chars:
-            slices.append([])
-            chars = len(document.title) + len(document.text)
-        slices[-1].append(document)
-    return slices
+    sick: ModelSick | None = None
 
 
 class Encoder:
@@ -72,30 +61,45 @@ class Encoder:
     def submit(self, documents: Sequence[Document]) -> Future[list[EncodedDocument]]:
         texts = [DocumentText(d.title, d.text, d.document_id) for d in documents]
 
-        def job(model: MemoryModel) -> list[EncodedDocument]:
-            started = time.perf_counter()
-            blocks = model.encode(texts)
-            self._seconds += time.perf_counter() - started
+        def encode(model: MemoryModel) -> Steps[list[EncodedDocument]]:
+            steps = model.encode_steps(texts)
+            while True:
+                started = time.perf_counter()
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    blocks: list[EncodedDocument] = end.value
+                    break
+                finally:
+                    self._seconds += time.perf_counter() - started
+                yield
             self._tokens += sum(block.tokens for block in blocks)
             return blocks
 
-        return self._owner.encode(job)
+        return self._owner.encode(encode)
 
     async def collect(
         self, documents: Sequence[Document], future: Future[list[EncodedDocument]]
     ) -> Encoding:
-        """The outcome of a submitted slice; documents that fail alone do not hold up the others.
+        """The outcome of submitted documents; those that fail alone do not hold up the others.
 
-        Raises ModelSick where the model is to blame, EngineError where the engine is stopping.
+        Raises EngineError where the engine is stopping.
         """
         outcome = Encoding()
         try:
             await self._encoded(documents, future, outcome)
-            return outcome
         except EngineError:
             raise
         except Exception:
-            await self.probe()
+            try:
+                await self.probe()
+                await self._one_by_one(documents, outcome)
+            except ModelSick as error:
+                outcome.sick = error
+        return outcome
+
+    async def _one_by_one(self, documents: Sequence[Document], outcome: Encoding) -> None:
+        """Raises ModelSick; what was encoded until then is kept."""
         for document in documents:
             try:
                 await self._encoded([document], self.submit([document]), outcome)
@@ -104,7 +108,6 @@ class Encoder:
             except Exception as error:
                 await self.probe()  # to blame is what fails between two sentences that do not
                 outcome.failed.append((document, _reason(error)))
-        return outcome
 
     async def _encoded(
         self,
@@ -118,7 +121,7 @@ class Encoder:
     async def probe(self) -> None:
         """Raises ModelSick unless the model encodes a plain sentence."""
         try:
-            future = self._owner.encode(lambda model: model.encode([_PROBE]))
+            future = self._owner.encode(lambda model: model.encode_steps([_PROBE]))
             _check((await asyncio.wrap_future(future))[0])
         except EngineError:
             raise

@@ -21,7 +21,7 @@ from memsvc_storage import BankNotFound, Document, DocumentNotFound, Store
 
 from memsvc.engine.banks import Banks
 from memsvc.engine.counters import Counters
-from memsvc.engine.encoding import Encoder, Encoding, ModelSick, cut
+from memsvc.engine.encoding import Encoder, Encoding, ModelSick
 from memsvc.engine.errors import EngineError
 from memsvc.engine.types import EngineConfig
 
@@ -30,13 +30,12 @@ _LINGER_SECONDS = 0.02  # documents that come one by one share a segment
 _MOST_DOUBLINGS = 5
 
 T = TypeVar("T")
-Slice = tuple[list[Document], Future[list[EncodedDocument]]]
 
 
 @dataclass
 class _Batch:
     documents: list[Document]
-    slices: list[Slice]
+    encoded: Future[list[EncodedDocument]]
 
 
 class EncoderLane:
@@ -121,8 +120,7 @@ class EncoderLane:
     def _submitted(self, documents: list[Document]) -> _Batch:
         for document in documents:
             self._in_flight.add(document.row_id)
-        slices = cut(documents, self._config.slice_chars)
-        return _Batch(documents, [(part, self._encoder.submit(part)) for part in slices])
+        return _Batch(documents, self._encoder.submit(documents))
 
     async def _try_to_recover(self) -> None:
         """Nothing waits that could show the model sound again: ask it, after a pause."""
@@ -150,20 +148,12 @@ class EncoderLane:
                 self._on_progress()
 
     async def _finish(self, batch: _Batch, identity: dict[str, object]) -> None:
-        outcome = Encoding()
-        sick: ModelSick | None = None
-        for documents, future in batch.slices:
-            try:
-                part = await self._encoder.collect(documents, future)
-                outcome.encoded += part.encoded
-                outcome.failed += part.failed
-            except ModelSick as error:
-                sick = error
+        outcome = await self._encoder.collect(batch.documents, batch.encoded)
         bank = batch.documents[0].bank
         async with self._writing:
             await self._in_thread(lambda: self._commit(bank, identity, outcome))
-        if sick is not None:
-            raise sick
+        if outcome.sick is not None:
+            raise outcome.sick
         if outcome.encoded or len(batch.documents) == 1:
             self._succeeded()
         else:

@@ -1,7 +1,7 @@
 """The owner thread: one thread loads the model and alone touches it, questions before encoding.
 
 It goes round in circles: questions that wait are admitted, fairly between banks; one job (recall,
-context) or one slice of encoding runs; then every answer in the making has its turn, and their
+context) or one step of encoding runs; then every answer in the making has its turn, and their
 steps run as one batch. Knows models and waiting lines; nothing of banks, disks or the wire.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -26,6 +26,8 @@ _LAST_STEP_SECONDS = 1.0  # for the forward that is under way when the grace tim
 
 T = TypeVar("T")
 Job = Callable[[MemoryModel], T]
+Steps = Generator[None, None, T]
+"""Work that others may come between: yields after each step, and returns its result."""
 
 
 @dataclass
@@ -33,6 +35,32 @@ class _Waiting:
     future: Future[Any]
     job: Job[Any]
     since: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class _Encoding:
+    """Something to encode, and how far it is."""
+
+    future: Future[Any]
+    begin: Job[Steps[Any]]
+    since: float = field(default_factory=time.monotonic)
+    steps: Steps[Any] | None = None
+
+    def step(self, model: MemoryModel) -> bool:
+        """Whether there is more to do."""
+        try:
+            if self.steps is None:
+                if not self.future.set_running_or_notify_cancel():
+                    return False
+                self.steps = self.begin(model)
+            next(self.steps)
+        except StopIteration as end:
+            self.future.set_result(end.value)
+        except BaseException as error:
+            self.future.set_exception(error)
+        else:
+            return True
+        return False
 
 
 class ModelOwner:
@@ -55,10 +83,11 @@ class ModelOwner:
         self._max_active = max_active
         self._jobs: FairLine[_Waiting] = FairLine()
         self._answers: FairLine[Answer] = FairLine()
-        self._encoding: deque[_Waiting] = deque()
+        self._encoding: deque[_Encoding] = deque()
+        self._begun: _Encoding | None = None
         self._active = Answers()
         self._at_job = False
-        self._after_slice = False
+        self._after_step = False
         self._questions_until = 0.0  # questions have the model to themselves until then
         self._changed = threading.Condition()
         self._stopping = False
@@ -97,17 +126,20 @@ class ModelOwner:
             self._changed.notify()
         return answer
 
-    def encode(self, job: Job[T]) -> Future[T]:
-        """Queue a slice of encoding, behind questions. Raises ModelNotReady, EngineStopped."""
+    def encode(self, begin: Job[Steps[T]]) -> Future[T]:
+        """Queue encoding, behind questions; they come between its steps, too.
+
+        Raises ModelNotReady, EngineStopped.
+        """
         future: Future[T] = Future()
         with self._changed:
             self._check_open()
-            self._encoding.append(_Waiting(future, job))
+            self._encoding.append(_Encoding(future, begin))
             self._changed.notify()
         return future
 
     def stop(self, grace_seconds: float) -> bool:
-        """Take no more jobs, drop waiting encoding, let questions end; those that have not within
+        """Take no more jobs, drop encoding, let questions end; those that have not within
         `grace_seconds` get EngineStopped. False if the model is busy even then."""
         with self._changed:
             self._stopping = True
@@ -157,21 +189,24 @@ class ModelOwner:
         while self._wait():
             self._admit(model)
             began = time.monotonic()
-            waiting = self._next()
-            if waiting is not None:
-                self._do(waiting, model)
-                if self._after_slice:
-                    self._questions_until = 2 * time.monotonic() - began
-            del waiting  # the tensors of a job must not live until the next one
+            if self._encode_step(model):
+                self._questions_until = 2 * time.monotonic() - began
+            else:
+                self._do_job(model)
             self._active.turn(model)
         self._active.end_all(EngineStopped("the engine is stopping"))
+        if self._begun is not None:
+            self._begun.future.set_exception(EngineStopped("the engine is stopping"))
+            self._begun = None
 
     def _wait(self) -> bool:
         """Return when there is something to do; False once all is done and no more will come."""
         with self._changed:
-            while not (self._jobs or self._answers or self._active or self._encoding):
+            while not (self._jobs or self._answers or self._active):
                 if self._stopping:
                     return False
+                if self._encoding or self._begun is not None:
+                    break
                 self._changed.wait()
             return not self._cut_off
 
@@ -181,16 +216,25 @@ class ModelOwner:
             while self._answers and len(self._active) < self._max_active:
                 self._active.admit(self._answers.pop(self._active.lanes()), model)
 
-    def _next(self) -> _Waiting | None:
-        """What runs before the next turn: one slice of encoding, one job, or nothing."""
+    def _encode_step(self, model: MemoryModel) -> bool:
+        """Take encoding one step further where it is its turn; False if it is not."""
         with self._changed:
-            self._after_slice = bool(self._encoding) and self._encoding_is_due()
-            if self._after_slice:
-                return self._encoding.popleft()
-            self._at_job = bool(self._jobs)
-            return self._jobs.pop({}) if self._jobs else None
+            first = self._begun or (self._encoding[0] if self._encoding else None)
+            self._after_step = first is not None and self._encoding_is_due(first)
+            if first is None or not self._after_step:
+                return False
+            if self._begun is None:
+                self._encoding.popleft()
+        self._begun = first if first.step(model) else None
+        return True
 
-    def _do(self, waiting: _Waiting, model: MemoryModel) -> None:
+    def _do_job(self, model: MemoryModel) -> None:
+        """The next job, if one waits."""
+        with self._changed:
+            self._at_job = bool(self._jobs)
+            waiting = self._jobs.pop({}) if self._jobs else None
+        if waiting is None:
+            return
         future = waiting.future
         if not future.set_running_or_notify_cancel():
             self._at_job = False
@@ -204,15 +248,17 @@ class ModelOwner:
             self._at_job = False  # before its caller hears of it, and asks again
             future.set_result(result)
 
-    def _encoding_is_due(self) -> bool:
+    def _encoding_is_due(self, encoding: _Encoding) -> bool:
         """Encoding waits for questions, but with patience at an end has every other go, and no
         more time than they: neither holds up the other for ever."""
+        if self._stopping:
+            return False
         if not (self._jobs or self._active):
             return True
         now = time.monotonic()
-        if self._after_slice or now < self._questions_until:
+        if self._after_step or now < self._questions_until:
             return False
-        return now - self._encoding[0].since > self._patience
+        return now - encoding.since > self._patience
 
 
 def _refuse(futures: Iterable[Future[Any]]) -> None:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from memsvc_router.api import Identity
 from memsvc_storage import BankNotFound, Document
 
-from memsvc.engine.encoding import Encoder, Encoding, ModelSick, cut
+from memsvc.engine.encoding import Encoder
 from memsvc.engine.errors import EngineError
 from memsvc.engine.lane import EncoderLane
 from memsvc.engine.side import Workshop
@@ -81,17 +81,7 @@ class Reencoder:
         )
 
     async def _encode(self, bank: str, documents: Sequence[Document]) -> None:
-        slices = cut(documents, self._shop.config.slice_chars)
-        submitted = [(part, self._encoder.submit(part)) for part in slices]
-        outcome = Encoding()
-        sick: ModelSick | None = None
-        for part, future in submitted:
-            try:
-                found = await self._encoder.collect(part, future)
-                outcome.encoded += found.encoded
-                outcome.failed += found.failed
-            except ModelSick as error:
-                sick = error
+        outcome = await self._encoder.collect(documents, self._encoder.submit(documents))
         for document, reason in outcome.failed:
             _LOG.warning("bank %s: row %d cannot be encoded anew", bank, document.row_id)
             self._failed[document.row_id] = (document.revision, reason)
@@ -100,8 +90,8 @@ class Reencoder:
             lambda: self._shop.store.commit_next(bank, asdict(self._identity), blocks)
         )
         self._shop.counters.add("documents_reencoded", len(blocks))
-        if sick is not None:
-            raise sick
+        if outcome.sick is not None:
+            raise outcome.sick
 
     def _is_on_its_way(self, bank: str) -> bool:
         """Not so where the bank was deleted and made anew meanwhile."""

@@ -17,7 +17,7 @@ from memsvc.engine.banks import Banks
 from memsvc.engine.counters import Counters
 from memsvc.engine.encoding import Encoder
 from memsvc.engine.lane import EncoderLane
-from memsvc.engine.owner import ModelOwner
+from memsvc.engine.owner import ModelOwner, Steps
 from memsvc.engine.types import EngineConfig
 
 
@@ -40,6 +40,11 @@ class Facts:
     identity: Identity
     footprint: Footprint
     top_k: int
+
+
+def _facts(model: MemoryModel) -> Steps[Facts]:
+    yield from ()
+    return Facts(model.identity, model.footprint, model.top_k)
 
 
 class Side:
@@ -65,8 +70,7 @@ class Side:
     async def loaded(self) -> Facts:
         """The model's facts once it is loaded. Raises what loading raised, and EngineStopped."""
         await asyncio.wrap_future(self.owner.loaded)
-        job = self.owner.encode(lambda model: Facts(model.identity, model.footprint, model.top_k))
-        self.facts = await asyncio.wrap_future(job)
+        self.facts = await asyncio.wrap_future(self.owner.encode(_facts))
         return self.facts
 
     async def stop(self, grace_seconds: float) -> bool:

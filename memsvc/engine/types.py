@@ -29,8 +29,7 @@ class EngineConfig:
     io_threads: int = 8
     batch_documents: int = 256  # fetched, encoded and committed as one segment
     batch_chars: int = 64_000  # about 16k tokens
-    slice_chars: int = 16_000  # about 4k tokens: the longest a question waits behind encoding
-    encode_patience: float = 2.0  # an encode slice that waited longer goes ahead of questions
+    encode_patience: float = 2.0  # encoding that waited longer takes turns with questions
     unhealthy_after: int = 3  # encode failures in a row
     retry_seconds: float = 1.0  # pause after an encode failure, doubled up to 32 times
     sweep_seconds: float = 1.0

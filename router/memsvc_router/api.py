@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
@@ -220,6 +220,13 @@ class MemoryModel(Protocol):
 
     def encode(self, documents: Sequence[DocumentText]) -> list[EncodedDocument]:
         """Encode each document alone (positions from 0) into its blocks."""
+        ...
+
+    def encode_steps(
+        self, documents: Sequence[DocumentText]
+    ) -> Generator[None, None, list[EncodedDocument]]:
+        """As `encode`, but others may use the model after each step, of a forward or a few; what
+        `encode` gives is returned at the end. Closing it frees what it holds."""
         ...
 
     def recall(

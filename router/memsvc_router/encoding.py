@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import torch
-from memsvc_kernels import chunk_offsets, side_by_side
+from memsvc_kernels import chunk_offsets, shard_threads, side_by_side
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from memsvc_router.api import ROUTING, SPANS, DocumentText, EncodedDocument, content_name
-from memsvc_router.batching import by_length
+from memsvc_router.batching import all_steps, shared_out
 from memsvc_router.network import MemoryNetwork, PartBatch
 from memsvc_router.texts import Piece, chunk_spans, pad, parts_of, tokenize
 
@@ -36,6 +35,13 @@ def encode_documents(
     network: MemoryNetwork, tokenizer: Tokenizer, documents: Sequence[DocumentText]
 ) -> list[EncodedDocument]:
     """Encode each document alone, whatever shares its batch. Order is kept."""
+    return all_steps(encode_steps(network, tokenizer, documents))
+
+
+def encode_steps(
+    network: MemoryNetwork, tokenizer: Tokenizer, documents: Sequence[DocumentText]
+) -> Generator[None, None, list[EncodedDocument]]:
+    """As `encode_documents`; each step is a forward of every thread."""
     config = network.config
     titles = tokenize(tokenizer, [d.title for d in documents])
     texts = tokenize(tokenizer, [d.text for d in documents])
@@ -43,7 +49,7 @@ def encode_documents(
         parts_of(title, text, config.part_tokens) for title, text in zip(titles, texts, strict=True)
     ]
     parts = [_Part(p, sum(len(o.ids) for o in own), len(own)) for own in split for p in own]
-    pooled = _pool_all(network, parts)
+    pooled = yield from _pool_all(network, parts)
     found, at = [], 0
     for own in split:
         mine, at = pooled[at : at + len(own)], at + len(own)
@@ -67,11 +73,19 @@ def _by_layer(content: NDArray[np.float16]) -> dict[str, NDArray[np.generic]]:
     return {content_name(i): np.ascontiguousarray(content[:, i]) for i in range(layers)}
 
 
-def _pool_all(network: MemoryNetwork, parts: Sequence[_Part]) -> list[_Pooled]:
+def _pool_all(
+    network: MemoryNetwork, parts: Sequence[_Part]
+) -> Generator[None, None, list[_Pooled]]:
     """Blocks of every part, computed in batches of similar length."""
-    groups = list(by_length([len(part.piece.ids) for part in parts], _BATCH_TOKENS))
-    made = side_by_side(lambda some: _pool(network, [parts[i] for i in some]), groups)
-    of_part = dict(zip(chain.from_iterable(groups), chain.from_iterable(made), strict=True))
+    threads = shard_threads()
+    groups = shared_out([len(part.piece.ids) for part in parts], _BATCH_TOKENS, threads)
+    of_part: dict[int, _Pooled] = {}
+    for at in range(0, len(groups), threads):
+        some = groups[at : at + threads]
+        made = side_by_side(lambda own: _pool(network, [parts[i] for i in own]), some)
+        for own, blocks in zip(some, made, strict=True):
+            of_part.update(zip(own, blocks, strict=True))
+        yield
     return [of_part[i] for i in range(len(parts))]
 
 

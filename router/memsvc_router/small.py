@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path as FilePath
 
 from memsvc_router.api import (
@@ -30,7 +30,7 @@ from memsvc_router.api import (
 )
 from memsvc_router.beam import Answer, BeamGatherer, Gathering
 from memsvc_router.checkpoint import DEFAULT_MODEL, load_checkpoint
-from memsvc_router.encoding import encode_documents
+from memsvc_router.encoding import encode_documents, encode_steps
 from memsvc_router.interleave import Budget, interleave
 from memsvc_router.reading import Reader
 from memsvc_router.texts import tokenize
@@ -71,6 +71,12 @@ class SmallMemoryModel:
     def encode(self, documents: Sequence[DocumentText]) -> list[EncodedDocument]:
         """See `MemoryModel.encode`."""
         return encode_documents(self.network, self.tokenizer, documents)
+
+    def encode_steps(
+        self, documents: Sequence[DocumentText]
+    ) -> Generator[None, None, list[EncodedDocument]]:
+        """See `MemoryModel.encode_steps`."""
+        return encode_steps(self.network, self.tokenizer, documents)
 
     def recall(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,11 @@ def part_limit(max_positions: int) -> int:
     return min(max_positions, _PART_TOKENS)
 
 
-def encode_documents(
+def encode_steps(
     decoder: Decoder, hook: Hook, prompts: Prompts, documents: Sequence[DocumentText]
-) -> list[EncodedDocument]:
-    """Encode each document alone, whatever shares its batch. Order is kept."""
+) -> Generator[None, None, list[EncodedDocument]]:
+    """Encode each document alone, whatever shares its batch, a forward at each step. Order is
+    kept."""
     limit = part_limit(decoder.config.max_positions)
     split = [prompts.document(document, limit) for document in documents]
     parts = [part for own in split for part in own]
@@ -43,6 +44,7 @@ def encode_documents(
         pooled = _pool(decoder, hook, [parts[i] for i in some])
         for i, block in zip(some, pooled, strict=True):
             blocks[i] = block
+        yield
     found, at = [], 0
     for own in split:
         mine, at = blocks[at : at + len(own)], at + len(own)

@@ -28,8 +28,9 @@ from memsvc_router.api import (
     Token,
     Usage,
 )
+from memsvc_router.batching import all_steps
 from memsvc_router.decoder.config import MsaConfig
-from memsvc_router.decoder.encoding import encode_documents
+from memsvc_router.decoder.encoding import encode_steps
 from memsvc_router.decoder.gathering import Source, TextGatherer, chunk_span
 from memsvc_router.decoder.generation import Sampler, Speaker
 from memsvc_router.decoder.loading import Decoder
@@ -69,7 +70,13 @@ class DecoderMemoryModel:
 
     def encode(self, documents: Sequence[DocumentText]) -> list[EncodedDocument]:
         """See `MemoryModel.encode`."""
-        return encode_documents(self.decoder, self.runner.hook, self.prompts, documents)
+        return all_steps(self.encode_steps(documents))
+
+    def encode_steps(
+        self, documents: Sequence[DocumentText]
+    ) -> Generator[None, None, list[EncodedDocument]]:
+        """See `MemoryModel.encode_steps`."""
+        return encode_steps(self.decoder, self.runner.hook, self.prompts, documents)
 
     def run(self, steps: Sequence[Step]) -> None:
         """See `MemoryModel.run`."""
