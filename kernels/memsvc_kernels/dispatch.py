@@ -33,7 +33,7 @@ from memsvc_kernels.scan import (
     route_codes,
     route_layer_codes,
 )
-from memsvc_kernels.shards import in_shard, shard_threads, side_by_side
+from memsvc_kernels.shards import shard_threads, side_by_side
 
 __all__ = [
     "Codes",
@@ -51,7 +51,6 @@ __all__ = [
     "four_more",
     "full_width",
     "gather_attention",
-    "in_shard",
     "layer_runs",
     "pack_linear",
     "pool_chunks",

@@ -1,8 +1,8 @@
 """Products of queries with tiles of keys at 8 bits, by whatever multiplies them fastest here.
 
 Keys come as *runs*: one or several router layers side by side in a row. Where the CPU multiplies
-int8, a query is split in two int8 parts, so that the keys' rounding is the only one that counts,
-and one product serves all layers of a run; elsewhere tiles are widened to fp32. Knows arrays only.
+int8, queries are rounded to 8 bits, too (what is found is scored exactly afterwards), and one
+product serves all layers of a run; elsewhere tiles are widened to fp32. Knows arrays only.
 Legend: C chunks, l layers of a run, R routing width, M queries.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -19,8 +20,8 @@ from torch import Tensor
 
 from memsvc_kernels.shards import TILE, in_shard
 
-_COLUMNS = 32  # queries are padded to a multiple of this
-_FINE = 254  # the second part of a query is this much finer
+_COLUMNS = 16  # queries are padded to a multiple of this
+_WHOLE_TILE = 8192  # rows of an int8 product: fewer calls, and less waiting for the interpreter
 _MANY = 8  # queries that share a scan
 _TRIALS = 12  # a busy machine spoils some
 
@@ -28,10 +29,20 @@ Product = Callable[[Tensor, int], Tensor]
 """Codes int8 [tile, l·R] of a run, and its number -> fp32 [tile, l, M], not scaled."""
 
 
-def products(queries: Sequence[NDArray[np.float32]]) -> Callable[[], Product]:
-    """What multiplies queries [l, M, R], one array for each run, made anew for each thread."""
+@dataclass(frozen=True)
+class Products:
+    """begin: makes what multiplies, anew for each thread; tile: rows at a time, at most."""
+
+    begin: Callable[[], Product]
+    tile: int
+
+
+def products(queries: Sequence[NDArray[np.float32]]) -> Products:
+    """What multiplies queries [l, M, R], one array for each run."""
     many = queries[0].shape[1] >= _MANY
-    return _in_whole_numbers(queries) if whole_numbers(many) else _widened(queries)
+    if whole_numbers(many):
+        return Products(_in_whole_numbers(queries), _WHOLE_TILE)
+    return Products(_widened(queries), TILE)
 
 
 @cache
@@ -80,32 +91,24 @@ def _widened(queries: Sequence[NDArray[np.float32]]) -> Callable[[], Product]:
 
 def _in_whole_numbers(queries: Sequence[NDArray[np.float32]]) -> Callable[[], Product]:
     """The same by int8 products."""
-    split = [_split(run) for run in queries]
+    split = [_rounded(run) for run in queries]
 
     def product(codes: Tensor, run: int) -> Tensor:
-        parts, mixes = split[run]
-        whole: Tensor = torch.ops.aten._int_mm(codes, parts)
-        return (whole.float() @ mixes).view(len(codes), len(queries[run]), -1)
+        rounded, units = split[run]
+        whole: Tensor = torch.ops.aten._int_mm(codes, rounded)
+        return whole[:, : units.numel()].view(len(codes), *units.shape) * units
 
     return lambda: product
 
 
-def _split(queries: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-    """Queries [l, M, R] as whole numbers int8 [l·R, columns], a coarse and a fine one for each that
-    see their own layer's keys alone, and what puts their products together again, fp32
-    [columns, l·M]."""
+def _rounded(queries: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    """Queries [l, M, R] as whole numbers int8 [l·R, columns], each of which sees its own layer's
+    keys alone, and what one of them is worth, fp32 [l, M]."""
     wide = torch.from_numpy(np.ascontiguousarray(queries.swapaxes(1, 2), np.float32))
     layers, width, m = wide.shape
-    unit = (wide.abs().amax(1) / 127).clamp_min(torch.finfo(torch.float32).tiny)  # [l, M]
-    in_units = wide / unit.unsqueeze(1)
-    coarse = in_units.round()
-    both = torch.stack((coarse, ((in_units - coarse) * _FINE).round()))  # [2, l, R, M]
-    used = 2 * layers * m
-    columns = -(-used // _COLUMNS) * _COLUMNS
-    parts = torch.zeros(layers, width, columns, dtype=torch.int8)
-    own = parts[:, :, :used].unflatten(2, (layers, 2, m)).diagonal(0, 0, 2)  # [R, 2, M, l]
-    own.copy_(both.permute(2, 0, 3, 1))
-    mixes = torch.zeros(columns, layers * m)
-    mixed = mixes[:used].view(layers, 2, m, layers, m).diagonal(0, 0, 3).diagonal(0, 1, 2)
-    mixed.copy_(torch.stack((unit, unit / _FINE)))  # [2, l, M]
-    return parts.flatten(0, 1), mixes
+    units = (wide.abs().amax(1) / 127).clamp_min(torch.finfo(torch.float32).tiny)
+    columns = -(-layers * m // _COLUMNS) * _COLUMNS
+    rounded = torch.zeros(layers, width, columns, dtype=torch.int8)
+    own = rounded[:, :, : layers * m].unflatten(2, (layers, m)).diagonal(0, 0, 2)  # [R, M, l]
+    own.copy_((wide / units.unsqueeze(1)).round().permute(1, 2, 0))
+    return rounded.flatten(0, 1), units

@@ -123,24 +123,69 @@ def rank_documents(
     documents = np.full((m, k), -1, np.int64)
     scores = np.full((m, k), -np.inf, np.float32)
     chunks = np.full((m, k), -1, np.int64)
-    if flat.size == 0:
-        return documents, scores, chunks
-    starts = np.flatnonzero(np.diff(chunk_document, prepend=chunk_document[0] - 1))
-    numbers = chunk_document[starts]
-    ends = np.append(starts[1:], flat.shape[1])
-    if chunk_reduce == "max":
-        best = np.maximum.reduceat(flat, starts, axis=1)
-    else:
-        best = np.add.reduceat(flat, starts, axis=1) / (ends - starts).astype(np.float32)
-    if allowed is not None:
-        best[:, ~allowed[numbers]] = -np.inf
-    first = numbers if precedence is None else precedence[numbers]
+    ranked = _Ranking(flat, chunk_document, allowed, chunk_reduce, precedence)
     for row in range(m):
-        order = _best(best[row], first, k)
+        order = ranked.best(row, k)
         n = len(order)
-        documents[row, :n], scores[row, :n] = numbers[order], best[row, order]
-        chunks[row, :n] = [starts[o] + int(flat[row, starts[o] : ends[o]].argmax()) for o in order]
+        documents[row, :n], scores[row, :n] = ranked.numbers[order], ranked.scores[row, order]
+        within = zip(ranked.starts[order], ranked.ends[order], strict=True)
+        chunks[row, :n] = [start + int(flat[row, start:end].argmax()) for start, end in within]
     return documents, scores, chunks
+
+
+def best_documents(
+    flat: NDArray[np.float32],
+    chunk_document: NDArray[np.integer],
+    allowed: NDArray[np.bool_] | None,
+    k: int,
+    chunk_reduce: str,
+    precedence: NDArray[np.integer] | None,
+) -> list[NDArray[np.int64]]:
+    """The documents of `rank_documents` alone, k of each row or as many as there are."""
+    ranked = _Ranking(flat, chunk_document, allowed, chunk_reduce, precedence)
+    return [ranked.numbers[ranked.best(row, k)] for row in range(len(flat))]
+
+
+class _Ranking:
+    """Documents by their chunks' scores [M, C]. starts, ends [N]: each document's chunks; numbers
+    [N]; scores [M, N]."""
+
+    def __init__(
+        self,
+        flat: NDArray[np.float32],
+        chunk_document: NDArray[np.integer],
+        allowed: NDArray[np.bool_] | None,
+        chunk_reduce: str,
+        precedence: NDArray[np.integer] | None,
+    ) -> None:
+        new = np.ones(len(chunk_document), np.bool_)
+        np.not_equal(chunk_document[1:], chunk_document[:-1], out=new[1:])
+        self.starts = np.flatnonzero(new)
+        self.ends = np.append(self.starts[1:], flat.shape[1])
+        self.numbers = chunk_document[self.starts].astype(np.int64, copy=False)
+        self.scores: NDArray[np.floating]
+        if not len(self.starts):
+            self.scores = flat
+        elif chunk_reduce == "max":
+            self.scores = np.maximum.reduceat(flat, self.starts, axis=1)
+        else:
+            sums = np.add.reduceat(flat, self.starts, axis=1)
+            self.scores = sums / (self.ends - self.starts).astype(np.float32)
+        if allowed is not None:
+            self.scores[:, ~allowed[self.numbers]] = -np.inf
+        self._first = self.numbers if precedence is None else precedence[self.numbers]
+
+    def best(self, row: int, k: int) -> NDArray[np.int64]:
+        """Indices of the k best finite scores, best first, ties by precedence."""
+        scores = self.scores[row]
+        if k < len(scores):
+            bound = np.partition(scores, -k)[-k]
+            found = np.flatnonzero(scores >= bound)
+        else:
+            found = np.arange(len(scores))
+        found = found[np.isfinite(scores[found])]
+        best: NDArray[np.int64] = found[np.lexsort((self._first[found], -scores[found]))]
+        return best[:k]
 
 
 def _products(
@@ -170,16 +215,3 @@ def _products(
                 fill(tile, (torch.from_numpy(own) @ wide)[:, :count])
 
     each_shard(len(keys), work)
-
-
-def _best(
-    scores: NDArray[np.float32], precedence: NDArray[np.integer], k: int
-) -> NDArray[np.int64]:
-    """Indices of the k best finite scores, best first, ties by precedence."""
-    if k < len(scores):
-        bound = np.partition(scores, -k)[-k]
-        found = np.flatnonzero(scores >= bound)
-    else:
-        found = np.arange(len(scores))
-    found = found[np.isfinite(scores[found])]
-    return found[np.lexsort((precedence[found], -scores[found]))][:k]

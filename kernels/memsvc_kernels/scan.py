@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memsvc_kernels.products import Product, products
-from memsvc_kernels.routing import rank_documents, route, route_layer
-from memsvc_kernels.shards import TILE, each_shard
+from memsvc_kernels.products import Product, Products, products
+from memsvc_kernels.routing import best_documents, route, route_layer
+from memsvc_kernels.shards import each_shard, even_tile
 
 RESCORED = 48  # documents, at least (PERFORMANCE.md: chunks are not enough)
 _SHORT = 2048  # bytes of a row that all layers share: beyond, to read one layer skips too many
@@ -129,7 +129,7 @@ def route_codes(
             found += (scores * scales[:, run]).sum(1).T
 
     _tiles(near, products([by_layer[run] for run in runs]), scan)
-    found = rank_documents(near, owners, allowed, _most(k), "max", precedence)[0]
+    found = best_documents(near, owners, allowed, _most(k), "max", precedence)
 
     def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
         flat = queries.reshape(len(queries), -1)
@@ -167,7 +167,7 @@ def route_layer_codes(
         found *= torch.from_numpy(codes.scales[tile, layer])  # positive: the best stays the best
 
     _tiles(near, products([queries.reshape(1, m * rows, width)]), scan)
-    found = rank_documents(near, chunk_document, allowed, _most(k), chunk_reduce, precedence)[0]
+    found = best_documents(near, chunk_document, allowed, _most(k), chunk_reduce, precedence)
 
     def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
         own = keys[:, layer]
@@ -193,14 +193,14 @@ def _most(k: int) -> int:
 
 
 def _refined(
-    found: NDArray[np.int64],
+    found: Sequence[NDArray[np.int64]],
     codes: Codes,
     chunk_document: NDArray[np.integer],
     again: Callable[[NDArray[np.float32], NDArray[np.int64]], Routed],
 ) -> Routed:
     """Route once more, over keys [*, L, R] in fp32 of the documents found; chunks are counted as in
     the bank."""
-    wanted = np.unique(found[found >= 0])
+    wanted = np.unique(np.concatenate(found))
     starts = np.searchsorted(chunk_document, wanted)
     counts = np.searchsorted(chunk_document, wanted, side="right") - starts
     owner = np.repeat(wanted, counts)
@@ -211,15 +211,17 @@ def _refined(
 
 def _tiles(
     out: NDArray[np.float32],
-    begin: Callable[[], Product],
+    ways: Products,
     scan: Callable[[slice, Tensor, Product], None],
 ) -> None:
     """Fill scores [M, C], tile by tile, in all threads."""
 
+    rows = even_tile(out.shape[1], ways.tile)
+
     def work(shard: range) -> None:
-        multiply = begin()
+        multiply = ways.begin()
         for at in shard:
-            tile = slice(at, at + TILE)
+            tile = slice(at, at + rows)
             scan(tile, torch.from_numpy(out[:, tile]), multiply)
 
-    each_shard(out.shape[1], work)
+    each_shard(out.shape[1], work, rows)

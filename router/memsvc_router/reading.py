@@ -12,7 +12,7 @@ from itertools import chain
 
 import numpy as np
 import torch
-from memsvc_kernels import in_shard, side_by_side
+from memsvc_kernels import side_by_side
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -25,7 +25,6 @@ from memsvc_router.texts import Batch, PathInput, Piece, pad, path_input, tokeni
 
 _ANSWER = 32  # longest answer in tokens
 _RIVALS, _SHARPER = 24, 1.5  # spans compared, and a power of their odds (dev/LOG.md, 2026-11-30)
-_FEW_TOKENS = 64  # two threads wait for one another longer than they save (dev/LOG.md, 2026-11-30)
 _BATCH_TOKENS = 768  # a round of five texts padded to the longest wastes a quarter of its forward
 
 
@@ -118,8 +117,7 @@ class Reader:
         """The routing query [1, L, R] of the question alone, and its tokens."""
         row = path_input(self.question, (), self.network.config.path_tokens)
         batch = pad([row.ids], [row.types])
-        few = len(row.ids) <= _FEW_TOKENS
-        query, _ = in_shard(lambda: self._states(batch)) if few else self._states(batch)
+        query, _ = self._states(batch)
         return query, len(row.ids)
 
     def read(
