@@ -6,8 +6,8 @@ import threading
 
 import pytest
 import torch
-from memsvc_kernels import side_by_side
-from memsvc_kernels.shards import each_shard, in_shard
+from memsvc_kernels import shard_threads, side_by_side
+from memsvc_kernels.shards import each_shard, even_tile, in_shard
 
 
 def test_what_is_made_comes_in_the_order_of_the_items() -> None:
@@ -45,3 +45,12 @@ def test_every_row_is_worked_on_once() -> None:
 
     each_shard(5000, work)
     assert sorted(seen) == [0, 1024, 2048, 3072, 4096]
+
+
+@pytest.mark.parametrize("rows", [1, 8192, 8193, 33_000, 1_000_000])
+def test_even_tiles_give_every_thread_as_much_to_do(rows: int) -> None:
+    tile = even_tile(rows, 8192)
+    tiles = -(-rows // tile)
+    assert tile <= 8192
+    assert tiles == 1 if rows <= 8192 else tiles % shard_threads() == 0
+    assert tiles * tile - rows < tiles  # the last one lacks next to nothing

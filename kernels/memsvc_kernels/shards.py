@@ -21,20 +21,14 @@ Measured = TypeVar("Measured")
 
 def each_shard(rows: int, work: Callable[[range], None], tile: int = TILE) -> None:
     """Call `work` with where its tiles of so many rows begin, in as many threads as there are
-    processors. Returns when all are done; raises what any of them did.
-
-    Never on the calling thread, not even one tile: a product that torch's own threads share leaves
-    them spinning for milliseconds, beside whatever comes next (dev/LOG.md, 2026-11-30).
-    """
+    processors; on the calling one if there is but one tile. Returns when all are done; raises what
+    any of them did."""
     tiles = -(-rows // tile)
     share = max(1, -(-tiles // _THREADS.count))
     shards = [
         range(at * tile, min(at + share, tiles) * tile, tile) for at in range(0, tiles, share)
     ]
-    if len(shards) == 1:
-        in_shard(lambda: work(shards[0]))
-    else:
-        side_by_side(work, shards)
+    side_by_side(work, shards)
 
 
 def even_tile(rows: int, most: int) -> int:
@@ -48,9 +42,8 @@ def even_tile(rows: int, most: int) -> int:
 
 def side_by_side(work: Callable[[Item], Measured], items: Sequence[Item]) -> list[Measured]:
     """What `work` makes of each item, in order; in as many threads as there are processors, or on
-    the calling one if there is but one item or processor, or it is one of these threads. Raises
-    what any of them raised."""
-    if len(items) < 2 or _THREADS.count < 2 or _THREADS.here():
+    the calling one if there is but one item or processor. Raises what any of them raised."""
+    if len(items) < 2 or _THREADS.count < 2:
         return [work(one) for one in items]
     return list(_THREADS.pool().map(work, items))
 
@@ -62,8 +55,6 @@ def shard_threads() -> int:
 
 def in_shard(measure: Callable[[], Measured]) -> Measured:
     """What `measure` returns or raises, called as a shard's work is: by one of those threads."""
-    if _THREADS.here():
-        return measure()
     return _THREADS.pool().submit(measure).result()
 
 
@@ -75,11 +66,6 @@ class _Threads:
         self.count = min(given, torch.get_num_threads())
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
-        self._own = threading.local()
-
-    def here(self) -> bool:
-        """Is the caller one of these threads?"""
-        return getattr(self._own, "here", False)
 
     def pool(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -94,7 +80,6 @@ class _Threads:
         def alone() -> None:
             torch.get_num_threads()  # lets torch set up this thread, or it would do so later
             torch.set_num_threads(1)
-            self._own.here = True
             ready.wait()
 
         pool = ThreadPoolExecutor(self.count, "memsvc-scan")

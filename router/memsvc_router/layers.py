@@ -6,6 +6,8 @@ heads, G key/value heads, D head width, E hidden size, R routing width, L router
 
 from __future__ import annotations
 
+import math
+
 import torch
 from memsvc_kernels import attend, chunk_mean
 from torch import Tensor, nn
@@ -82,8 +84,8 @@ class Router(nn.Module):
         idf = self._idf(ids)
         scale = HIGHEST * (gate * idf).sum(1, keepdim=True).clamp_min(1e-3)
         weights = gate * idf.sqrt() / scale
-        rows = torch.arange(len(ids), device=ids.device).unsqueeze(1).expand_as(ids)
-        return superpose(self.codes, rows[mask], ids[mask], weights[mask], len(ids))
+        found: Tensor = torch.einsum("bt,btw->bw", weights, self.codes[ids].float())
+        return found / math.sqrt(self.codes.shape[1])
 
     def _idf(self, ids: Tensor) -> Tensor:
         weight: Tensor = self.word_weight(ids)
