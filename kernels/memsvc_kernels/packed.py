@@ -8,7 +8,7 @@ the operators that torch's own compiler uses. Knows tensors only.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
@@ -46,6 +46,14 @@ class PackedLinear:
         return gelu(linear(states, self._weight, self._bias))
 
 
+def products_with(rows: Tensor) -> Callable[[Tensor], Tensor]:
+    """What multiplies with each of some rows [O, I] as linear layers do: [.., I] -> [.., O]."""
+    if rows.device.type != "cpu" or not _serves(rows.dtype):
+        return lambda states: linear(states, rows)
+    packed = _pack(rows)
+    return lambda states: _product(states, packed, None, "none")
+
+
 def _bias(layer: nn.Linear) -> Tensor:
     bias: Tensor | None = layer.bias  # torch's own types do not say that it may be missing
     return layer.weight.detach().new_zeros(layer.out_features) if bias is None else bias.detach()
@@ -57,7 +65,7 @@ def _pack(weight: Tensor) -> Tensor:
     return packed
 
 
-def _product(states: Tensor, weight: Tensor, bias: Tensor, after: str) -> Tensor:
+def _product(states: Tensor, weight: Tensor, bias: Tensor | None, after: str) -> Tensor:
     made: Tensor = torch.ops.mkldnn._linear_pointwise(states, weight, bias, after, [], "none")
     return made
 

@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memsvc_kernels.shards import TILE, each_shard
+from memsvc_kernels.packed import products_with
+from memsvc_kernels.shards import each_shard
 
+_TILE = 4096  # keys that a product takes at a time
 _SCORES = 1 << 24  # a tile's at most: 64 MB
 
 
@@ -203,15 +205,16 @@ def _products(
     # Equal keys score equally wherever they stand, or ties would not be settled by precedence: BLAS
     # adds up otherwise for one query or one key, and so tiles are whole and queries at least two.
     count = len(queries)
-    wide = torch.from_numpy(queries if count > 1 else np.repeat(queries, 2, 0)).T
-    most = max(2, min(TILE, _SCORES // max(1, count)))
+    multiply = products_with(torch.from_numpy(queries if count > 1 else np.repeat(queries, 2, 0)))
+    most = max(2, min(_TILE, _SCORES // max(1, count)))
 
     def work(shard: range) -> None:
         for first in shard:
-            for at in range(first, min(first + TILE, len(keys)), most):
+            for at in range(first, min(first + _TILE, len(keys)), most):
                 end = min(at + most, len(keys))
                 tile = slice(max(0, end - most), end)
                 own = keys[tile].astype(np.float32, copy=False)
-                fill(tile, (torch.from_numpy(own) @ wide)[:, :count])
+                with torch.inference_mode():
+                    fill(tile, multiply(torch.from_numpy(own))[:, :count])
 
-    each_shard(len(keys), work)
+    each_shard(len(keys), work, _TILE)

@@ -70,8 +70,9 @@ class Side:
     async def loaded(self) -> Facts:
         """The model's facts once it is loaded. Raises what loading raised, and EngineStopped."""
         await asyncio.wrap_future(self.owner.loaded)
-        self.facts = await asyncio.wrap_future(self.owner.encode(_facts))
-        return self.facts
+        facts = await asyncio.wrap_future(self.owner.encode(_facts))
+        self.facts = facts
+        return facts
 
     async def stop(self, grace_seconds: float) -> bool:
         """Let questions end. False if the model is busy even after that."""
