@@ -76,7 +76,7 @@ def route(
         scores[:, at] = products.T.numpy()
 
     _products(queries, keys, fill)
-    return rank_documents(scores, chunk_document, allowed, k, "max", precedence)
+    return Ranking(scores, chunk_document, allowed, "max", precedence).routed(k)
 
 
 def route_layer(
@@ -109,46 +109,10 @@ def route_layer(
         scores[0, at] = reduced.numpy()
 
     _products(flat, keys, fill)
-    return rank_documents(scores, chunk_document, allowed, k, chunk_reduce, precedence)
+    return Ranking(scores, chunk_document, allowed, chunk_reduce, precedence).routed(k)
 
 
-def rank_documents(
-    flat: NDArray[np.float32],
-    chunk_document: NDArray[np.integer],
-    allowed: NDArray[np.bool_] | None,
-    k: int,
-    chunk_reduce: str,
-    precedence: NDArray[np.integer] | None,
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """From chunk scores [M, C] to the k best documents of each row, as `route` returns them."""
-    m = len(flat)
-    documents = np.full((m, k), -1, np.int64)
-    scores = np.full((m, k), -np.inf, np.float32)
-    chunks = np.full((m, k), -1, np.int64)
-    ranked = _Ranking(flat, chunk_document, allowed, chunk_reduce, precedence)
-    for row in range(m):
-        order = ranked.best(row, k)
-        n = len(order)
-        documents[row, :n], scores[row, :n] = ranked.numbers[order], ranked.scores[row, order]
-        within = zip(ranked.starts[order], ranked.ends[order], strict=True)
-        chunks[row, :n] = [start + int(flat[row, start:end].argmax()) for start, end in within]
-    return documents, scores, chunks
-
-
-def best_documents(
-    flat: NDArray[np.float32],
-    chunk_document: NDArray[np.integer],
-    allowed: NDArray[np.bool_] | None,
-    k: int,
-    chunk_reduce: str,
-    precedence: NDArray[np.integer] | None,
-) -> list[NDArray[np.int64]]:
-    """The documents of `rank_documents` alone, k of each row or as many as there are."""
-    ranked = _Ranking(flat, chunk_document, allowed, chunk_reduce, precedence)
-    return [ranked.numbers[ranked.best(row, k)] for row in range(len(flat))]
-
-
-class _Ranking:
+class Ranking:
     """Documents by their chunks' scores [M, C]. starts, ends [N]: each document's chunks; numbers
     [N]; scores [M, N]."""
 
@@ -160,6 +124,7 @@ class _Ranking:
         chunk_reduce: str,
         precedence: NDArray[np.integer] | None,
     ) -> None:
+        self._flat = flat
         new = np.ones(len(chunk_document), np.bool_)
         np.not_equal(chunk_document[1:], chunk_document[:-1], out=new[1:])
         self.starts = np.flatnonzero(new)
@@ -188,6 +153,24 @@ class _Ranking:
         found = found[np.isfinite(scores[found])]
         best: NDArray[np.int64] = found[np.lexsort((self._first[found], -scores[found]))]
         return best[:k]
+
+    def documents(self, k: int) -> list[NDArray[np.int64]]:
+        """The k best of each row, or as many as there are."""
+        return [self.numbers[self.best(row, k)] for row in range(len(self._flat))]
+
+    def routed(self, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+        """The k best of each row with scores and winning chunks, as `route` returns them."""
+        m = len(self._flat)
+        documents = np.full((m, k), -1, np.int64)
+        scores = np.full((m, k), -np.inf, np.float32)
+        chunks = np.full((m, k), -1, np.int64)
+        for row, flat in enumerate(self._flat):
+            order = self.best(row, k)
+            n = len(order)
+            documents[row, :n], scores[row, :n] = self.numbers[order], self.scores[row, order]
+            within = zip(self.starts[order], self.ends[order], strict=True)
+            chunks[row, :n] = [start + int(flat[start:end].argmax()) for start, end in within]
+        return documents, scores, chunks
 
 
 def _products(

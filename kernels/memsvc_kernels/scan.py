@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memsvc_kernels.products import Product, Products, products
-from memsvc_kernels.routing import best_documents, route, route_layer
+from memsvc_kernels.routing import Ranking, route, route_layer
 from memsvc_kernels.shards import each_shard, even_tile
 
 RESCORED = 48  # documents, at least (PERFORMANCE.md: chunks are not enough)
@@ -129,7 +129,7 @@ def route_codes(
             found += (scores * scales[:, run]).sum(1).T
 
     _tiles(near, products([by_layer[run] for run in runs]), scan)
-    found = best_documents(near, owners, allowed, _most(k), "max", precedence)
+    found = Ranking(near, owners, allowed, "max", precedence).documents(_most(k))
 
     def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
         flat = queries.reshape(len(queries), -1)
@@ -167,7 +167,8 @@ def route_layer_codes(
         found *= torch.from_numpy(codes.scales[tile, layer])  # positive: the best stays the best
 
     _tiles(near, products([queries.reshape(1, m * rows, width)]), scan)
-    found = best_documents(near, chunk_document, allowed, _most(k), chunk_reduce, precedence)
+    ranking = Ranking(near, chunk_document, allowed, chunk_reduce, precedence)
+    found = ranking.documents(_most(k))
 
     def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
         own = keys[:, layer]

@@ -6,14 +6,12 @@ heads, G key/value heads, D head width, E hidden size, R routing width, L router
 
 from __future__ import annotations
 
-import math
-
 import torch
 from memsvc_kernels import attend, chunk_mean
 from torch import Tensor, nn
 
 from memsvc_router.config import MemoryConfig
-from memsvc_router.lexical import HIGHEST, codes, frequencies, superpose
+from memsvc_router.lexical import HIGHEST, codes, frequencies, superpose, superpose_all
 
 # What a chunk's meaning loses with every doubling of its document's parts (dev/LOG.md, M4).
 _LONG, _LONGEST = 0.1, 6.0
@@ -84,8 +82,7 @@ class Router(nn.Module):
         idf = self._idf(ids)
         scale = HIGHEST * (gate * idf).sum(1, keepdim=True).clamp_min(1e-3)
         weights = gate * idf.sqrt() / scale
-        found: Tensor = torch.einsum("bt,btw->bw", weights, self.codes[ids].float())
-        return found / math.sqrt(self.codes.shape[1])
+        return superpose_all(self.codes, ids, weights)
 
     def _idf(self, ids: Tensor) -> Tensor:
         weight: Tensor = self.word_weight(ids)

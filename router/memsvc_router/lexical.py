@@ -37,6 +37,13 @@ def frequencies(ids: Tensor, mask: Tensor, lengths: Tensor) -> tuple[Tensor, Ten
     return rows, tokens, weights
 
 
+def superpose_all(table: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
+    """As `superpose`, of every token of padded rows: ids int64, weights fp32 [B, T] (0 where
+    nothing counts) -> fp32 [B, width]."""
+    summed: Tensor = torch.einsum("bt,btw->bw", weights, table[ids].float())
+    return summed / math.sqrt(table.shape[1])
+
+
 def superpose(table: Tensor, rows: Tensor, tokens: Tensor, weights: Tensor, count: int) -> Tensor:
     """Sum the codes of tokens by row -> fp32 [count, width]. table int8 as of `codes`; a token's
     product with itself is the product of its two weights. Differentiable by `weights`."""
