@@ -25,7 +25,8 @@ from tests.test_client_cli import memsvc
 
 _ROOT = Path(__file__).parent.parent
 _DOCUMENTS = [f"banks/b/documents/d{number}" for number in range(7)]
-_OPTIONS = AskOptions(5, 3, 7, 0.25, 1000, 2.5, Sampling(9, 0.5, 0.9, 3, -4, ("\n", "END")))
+_SAMPLING = Sampling(9, 0.5, 0.9, 3, -4, ("\n", "END"))
+_OPTIONS = AskOptions(5, 3, 7, 0.25, 1000, 2.5, _SAMPLING, exact=True)
 _SENT = memory_pb2.AskOptions(
     k=5,
     max_hops=3,
@@ -36,11 +37,13 @@ _SENT = memory_pb2.AskOptions(
     sampling=memory_pb2.Sampling(
         max_tokens=9, temperature=0.5, top_p=0.9, top_k=3, seed=-4, stop=["\n", "END"]
     ),
+    exact=True,
 )
 _FLAGS = (
     *("--k", "5", "--hops", "3", "--max-documents", "7", "--max-read-tokens", "1000"),
     *("--max-seconds", "2.5", "--max-tokens", "9", "--temperature", "0.5", "--top-p", "0.9"),
     *("--top-k", "3", "--seed", "-4", "--stop", "\n", "--stop", "END"),
+    "--exact",
 )
 
 

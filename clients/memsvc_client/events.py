@@ -134,8 +134,9 @@ class AskOptions:
     `max_hops`: rounds of routing; `max_documents`: texts read; `min_confidence`: below it the
     answer is "not in memory"; `max_read_tokens`: tokens of texts read; `max_seconds`: after it no
     further round begins, and the answer is given from what was read. Models that point at their
-    answers ignore `sampling`. `exact`: the keys of every document are compared, also where the bank
-    would be routed over in two passes (`Bank.routing`)."""
+    answers ignore `sampling`. `exact`: the keys of every document are compared as exactly as they
+    are kept, not at 8 bits first, nor after a coarse pass (`Bank.routing`): slower, and misses
+    nothing."""
 
     k: int | None = None
     max_hops: int | None = None

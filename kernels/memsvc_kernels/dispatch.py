@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from memsvc_kernels import gather, kernel_check, pooling_reference, ranking_reference
 from memsvc_kernels.attention import attend, attend_masked, attend_rows
+from memsvc_kernels.exact import route_exactly, route_layer_exactly
 from memsvc_kernels.gather import Pair, Spans
 from memsvc_kernels.packed import PackedLinear
 from memsvc_kernels.pooling import chunk_offsets
@@ -57,8 +58,10 @@ __all__ = [
     "route",
     "route_batch",
     "route_codes",
+    "route_exactly",
     "route_layer",
     "route_layer_codes",
+    "route_layer_exactly",
     "score_chunks",
     "shard_threads",
     "side_by_side",

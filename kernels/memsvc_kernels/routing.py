@@ -8,6 +8,7 @@ of banks, models or files.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +20,17 @@ from memsvc_kernels.shards import each_shard
 
 _TILE = 4096  # keys that a product takes at a time
 _SCORES = 1 << 24  # a tile's at most: 64 MB
+
+
+class Keys(Protocol):
+    """Keys [C, W] that are read some rows at a time: an array, or what is made as it is read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> NDArray[np.floating]: ...
 
 
 def collapse_queries(queries: Tensor, groups: int, cosine: bool = True) -> Tensor:
@@ -51,7 +63,7 @@ def top_documents(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def route(
     queries: NDArray[np.float32],
-    keys: NDArray[np.floating],
+    keys: Keys,
     chunk_document: NDArray[np.integer],
     allowed: NDArray[np.bool_] | None,
     k: int,
@@ -81,7 +93,7 @@ def route(
 
 def route_layer(
     queries: NDArray[np.float32],
-    keys: NDArray[np.floating],
+    keys: Keys,
     chunk_document: NDArray[np.integer],
     allowed: NDArray[np.bool_] | None,
     k: int,
@@ -175,7 +187,7 @@ class Ranking:
 
 def _products(
     queries: NDArray[np.float32],
-    keys: NDArray[np.floating],
+    keys: Keys,
     fill: Callable[[slice, Tensor], None],
 ) -> None:
     """Call `fill` with every tile of chunks and its inner products [tile, M] in fp32; narrower keys

@@ -47,11 +47,22 @@ class Codes:
     def __len__(self) -> int:
         return len(self.scales)
 
-    def keys(self, chunks: NDArray[np.integer]) -> NDArray[np.float32]:
+    def keys(self, chunks: NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Keys of some chunks as exactly as they are known, fp32 [n, L, R]."""
         codes = np.concatenate([own[chunks] for own in self.codes], axis=1)
         finer = self.finer[chunks] if self.finer is not None else None
         return full_width(codes, self.scales[chunks], finer)
+
+    def layer_keys(self, layer: int, chunks: NDArray[np.integer] | slice) -> NDArray[np.float32]:
+        """One layer of them [n, R], as `keys` has it; the others are not read."""
+        run, inside = self.where(layer)
+        finer = self.finer[chunks, layer] if self.finer is not None else None
+        return full_width(self.codes[run][chunks, inside], self.scales[chunks, layer], finer)
+
+    def where(self, layer: int) -> tuple[int, int]:
+        """Which array of `codes` holds a layer, and where in its rows."""
+        run: int = self.codes[0].shape[1]
+        return divmod(layer, run)
 
 
 def eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -115,7 +126,7 @@ def route_codes(
     queries fp32 [M, L, R]; rows: the chunks to scan, ascending (None: all); the rest and the result
     as there. Raises ValueError on a k below 1 or shapes that do not agree.
     """
-    _check(k, queries.shape[1:], codes, chunk_document)
+    check_codes(k, queries.shape[1:], codes, chunk_document)
     owners = chunk_document if rows is None else chunk_document[rows]
     near = np.empty((len(queries), len(owners)), np.float32)
     by_layer, runs = queries.swapaxes(0, 1), layer_runs(*queries.shape[1:])
@@ -154,9 +165,9 @@ def route_layer_codes(
     queries fp32 [M, J, R]. Raises as `route_codes`.
     """
     m, rows, width = queries.shape
-    _check(k, (codes.scales.shape[1], width), codes, chunk_document)
+    check_codes(k, (codes.scales.shape[1], width), codes, chunk_document)
     near = np.empty((1, len(codes)), np.float32)
-    run, inside = divmod(layer, codes.codes[0].shape[1])
+    run, inside = codes.where(layer)
     own = codes.codes[run]
 
     def scan(tile: slice, found: Tensor, multiply: Product) -> None:
@@ -177,9 +188,10 @@ def route_layer_codes(
     return _refined(found, codes, chunk_document, again)
 
 
-def _check(
+def check_codes(
     k: int, shape: tuple[int, ...], codes: Codes, chunk_document: NDArray[np.integer]
 ) -> None:
+    """Raises ValueError on a k below 1, or queries [..., L, R] of another shape than the codes."""
     shapes = [own.shape for own in codes.codes]
     wanted = [(len(chunk_document), len(run), shape[1]) for run in layer_runs(*shape)]
     if k < 1 or shapes != wanted:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from memsvc_kernels import route_codes, route_layer_codes
+from memsvc_kernels import route_codes, route_exactly, route_layer_codes, route_layer_exactly
 from memsvc_router.api import DocumentText, RouteRule, Routes
 from memsvc_storage import BlockRow, Document
 from numpy.typing import NDArray
@@ -33,13 +33,14 @@ class BankView:
         exact: bool = False,
         prior: Prior | None = None,
     ) -> None:
-        """exact: every document's keys are compared; `prior` weighs what is routed to. Raises
-        BankNotFound."""
+        """exact: every document's keys are compared, as exactly as they are kept; `prior` weighs
+        what is routed to. Raises BankNotFound."""
         self._banks = banks
         self._bank = bank
         self._prior = prior
+        self._exact = exact
         live = banks.live(bank)
-        self._tier = None if exact else live.tier
+        self._tier = live.tier
         self._snapshot: Snapshot | None = live.snapshot(filter)
         allowed = self._snapshot.allowed if self._snapshot is not None else np.zeros(0, np.bool_)
         self._allowed: NDArray[np.bool_] = allowed
@@ -54,14 +55,18 @@ class BankView:
         if shot is None:
             return _nothing(len(queries), k)
         given = (queries, shot.keys, shot.chunk_slot, self._allowed)
-        order, rows = shot.columns.precedence.rows, self._rows(shot, queries)
+        order, rows = shot.columns.precedence.rows, self._left(shot)
+        if self._exact:
+            return self._ranked(k, lambda most: route_exactly(*given, most, order, rows))
+        if rows is None:
+            rows = self._tier.rows(shot.for_tier(), queries)
         return self._ranked(k, lambda most: route_codes(*given, most, order, rows))
 
-    def _rows(self, shot: Snapshot, queries: NDArray[np.float32]) -> NDArray[np.int64] | None:
-        """The chunks to scan: those that a filter leaves, where it leaves few."""
+    def _left(self, shot: Snapshot) -> NDArray[np.int64] | None:
+        """The chunks that a filter leaves, where it leaves few."""
         if 2 * len(self) < len(self._allowed):
             return np.flatnonzero(self._allowed[shot.chunk_slot])
-        return self._tier.rows(shot.for_tier(), queries) if self._tier is not None else None
+        return None
 
     def route_layer(
         self, layer: int, queries: NDArray[np.float32], k: int, rule: RouteRule
@@ -72,6 +77,9 @@ class BankView:
             return _nothing(1, k)
         given = (queries, shot.keys, layer, shot.chunk_slot, self._allowed)
         rest = (rule.query, rule.chunk, shot.columns.precedence.rows)
+        if self._exact:
+            rows = self._left(shot)
+            return self._ranked(k, lambda most: route_layer_exactly(*given, most, *rest, rows))
         return self._ranked(k, lambda most: route_layer_codes(*given, most, *rest))
 
     def _ranked(self, k: int, find: Callable[[int], _Routed]) -> Routes:

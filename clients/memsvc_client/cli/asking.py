@@ -65,7 +65,7 @@ ExactOption = Annotated[
     bool,
     typer.Option(
         "--exact",
-        help="Compare the keys of every document, however large the bank.",
+        help="Compare the keys of every document exactly: slower, and misses nothing.",
         rich_help_panel=_BUDGETS,
     ),
 ]
