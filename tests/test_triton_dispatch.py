@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from memsvc_kernels import chunk_mean, dispatch, kernel_check, ranking_reference, top_k
+from memsvc_kernels import chunk_mean, kernel_check, ranking_reference, self_check, serving, top_k
 from torch import Tensor
 
-NAMES = ["pool_chunks", "score_chunks", "document_best", "top_k", "gather_attention"]
 SCORES = torch.tensor([[1.0, 3.0, 2.0, 3.0]])
 BEST = [1, 3]
 
@@ -28,9 +27,10 @@ class TritonError(Exception):
 @pytest.fixture(autouse=True)
 def a_gpu(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Tensors are taken to lie on a GPU that nothing is known of yet."""
-    monkeypatch.delenv(dispatch.VARIABLE, raising=False)
-    monkeypatch.setattr(dispatch, "_passed", {})
-    monkeypatch.setattr(dispatch, "_on_gpu", lambda _: True)
+    monkeypatch.delenv(serving.VARIABLE, raising=False)
+    monkeypatch.setattr(serving, "_passed", {})
+    monkeypatch.setattr(serving, "_told", set())
+    monkeypatch.setattr(serving, "_on_gpu", lambda _: True)
     monkeypatch.setattr(kernel_check, "obstacle", lambda _: None)
     caplog.set_level(logging.INFO, "memsvc.kernels")
 
@@ -74,7 +74,7 @@ def test_a_kernel_that_disagrees_does_not(
     assert "top_k is not used on cpu: it disagrees with plain torch" in line
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", kernel_check.NAMES)
 def test_every_check_notices_a_small_difference(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     device = torch.device("cpu")
     plain = kernel_check._KERNELS[name].reference
@@ -103,7 +103,12 @@ def test_a_kernel_that_does_not_compile_does_not_serve(
 
 @pytest.mark.parametrize(
     ("error", "again"),
-    [(torch.OutOfMemoryError("full"), True), (TritonError("too much shared memory"), False)],
+    [
+        (torch.OutOfMemoryError("full"), True),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), True),
+        (RuntimeError("Triton Error [CUDA]: too many resources requested for launch"), False),
+        (TritonError("too much shared memory"), False),
+    ],
 )
 def test_a_kernel_that_fails_later_leaves_the_work_to_plain_torch(
     error: Exception, again: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -122,6 +127,17 @@ def test_a_kernel_that_fails_later_leaves_the_work_to_plain_torch(
     assert "plain torch serves" in caplog.messages[0]
 
 
+def test_a_fault_of_another_kind_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kernel(scores: Tensor, k: int, precedence: Tensor | None = None) -> Any:
+        if k == 2:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return ranking_reference.top_k(scores, k, precedence)
+
+    use(monkeypatch, kernel)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        served()
+
+
 def test_what_the_caller_did_wrong_is_told_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, ranking_reference.top_k)
     with pytest.raises(ValueError, match="k=0"):
@@ -138,12 +154,40 @@ def test_an_obstacle_is_named_once_whatever_is_called(
     assert line == "kernel any is not used on cpu: Triton is not installed; plain torch serves"
 
 
+def test_kernels_are_checked_at_start_and_the_log_says_who_serves(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def kernel(name: str) -> Callable[..., Any]:
+        plain = kernel_check._KERNELS[name].reference
+        return plain if name != "pool_chunks" else lambda *args: plain(*args) * 1.1
+
+    monkeypatch.setattr(kernel_check, "kernel", kernel)
+    for _ in range(2):
+        self_check(torch.device("cpu"))
+    refused, told = caplog.messages
+    assert "pool_chunks is not used on cpu: it disagrees" in refused
+    assert told.startswith("kernels that serve on cpu: score_chunks, document_best, ")
+    assert "pool_chunks" not in told
+    monkeypatch.setattr(kernel_check, "disagreement", lambda *_: pytest.fail("checked again"))
+    assert served() == BEST
+
+
+def test_a_machine_without_a_gpu_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serving, "_on_gpu", lambda _: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for _ in range(2):
+        self_check(torch.device("cpu"))
+    assert caplog.messages == ["no GPU: kernels are plain torch"]
+
+
 def test_a_variable_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, lambda *_: (torch.tensor([[7]]), None))
     for mode, wanted in (("reference", BEST), ("triton", [7])):
-        monkeypatch.setenv(dispatch.VARIABLE, mode)
+        monkeypatch.setenv(serving.VARIABLE, mode)
         assert served() == wanted
-    monkeypatch.setenv(dispatch.VARIABLE, "cuda")
+    monkeypatch.setenv(serving.VARIABLE, "cuda")
     with pytest.raises(ValueError, match="auto, reference or triton, not 'cuda'"):
         served()
 
@@ -178,7 +222,7 @@ def test_everything_imports_and_computes_without_triton() -> None:
         "import sys; sys.modules['triton'] = None\n"
         "import torch, memsvc_kernels as k\n"
         "print(k.top_k(torch.tensor([[1., 3., 2.]]), 2)[0].tolist())\n"
-        "print(k.dispatch.kernel_check.obstacle(torch.device('cuda')))"
+        "print(k.serving.kernel_check.obstacle(torch.device('cuda')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[[1, 2]]", "Triton is not installed"]

@@ -1,4 +1,4 @@
-"""The kernels' tests in Triton's interpreter, which has to be chosen before kernels are defined:
+"""The tests of kernels in Triton's interpreter, which has to be chosen before kernels are defined:
 so they run in a process of their own."""
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import pytest
 
 pytest.importorskip("triton")
 
-TESTS = Path(__file__).with_name("test_triton_kernels.py")
+TESTS = [Path(__file__).with_name(f"test_triton_{one}.py") for one in ("kernels", "decoder")]
 
 
 def test_kernels_come_to_what_plain_torch_comes_to() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", str(TESTS)],
-        cwd=TESTS.parent.parent,
+        [sys.executable, "-m", "pytest", "-q", "-x", *map(str, TESTS)],
+        cwd=Path(__file__).parent.parent,
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,

@@ -7,6 +7,7 @@ On a machine without a GPU they run in Triton's interpreter, in a process of the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,10 @@ from memsvc_kernels import (
     kernel_check,
     pooling_reference,
     ranking_reference,
+    serving,
+    triton_attention,
+    triton_common,
+    triton_pooling,
 )
 from torch import Tensor
 
@@ -31,7 +36,7 @@ pytestmark = pytest.mark.parametrize("device", DEVICES)
 @pytest.fixture(autouse=True)
 def kernels_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No way back to plain torch; what is not written is NaN, or the largest whole number."""
-    monkeypatch.setenv(dispatch.VARIABLE, "triton")
+    monkeypatch.setenv(serving.VARIABLE, "triton")
     torch.manual_seed(0)
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -166,8 +171,41 @@ def test_a_token_decoded_over_many_chunks_split_between_programs(
 
 
 @pytest.mark.parametrize(
-    "name", ["pool_chunks", "score_chunks", "document_best", "top_k", "gather_attention"]
+    ("error", "again"),
+    [
+        (torch.OutOfMemoryError("full"), True),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), True),
+        (RuntimeError("Triton Error [CUDA]: invalid argument"), False),
+    ],
 )
+def test_gradients_are_plain_torch_s_where_their_kernels_fail(
+    device: str,
+    error: Exception,
+    again: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    passed = {(n, torch.empty(0, device=device).device): True for n in kernel_check.NAMES}
+    monkeypatch.setenv(serving.VARIABLE, "auto")
+    monkeypatch.setattr(serving, "_on_gpu", lambda _: True)
+    monkeypatch.setattr(serving, "_passed", passed)
+    launch, tries = triton_common.launch, []
+
+    def failing(kernel: Any, *args: Any, **options: Any) -> None:
+        if kernel not in (triton_attention._attend_kernel, triton_pooling._pool_kernel):
+            tries.append(kernel)
+            raise error
+        launch(kernel, *args, **options)
+
+    monkeypatch.setattr(triton_common, "launch", failing)
+    for _ in range(2):
+        test_attention_and_its_gradients(device, Spans.of([3, 1], [5, 0], [7, 4]), 3, (6, 2, 20))
+        test_pooling_and_its_gradient(device, True, torch.bfloat16)
+    assert len(tries) == len(caplog.messages) == (4 if again else 2)
+    assert all("plain torch serves" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize("name", kernel_check.NAMES)
 def test_the_check_at_first_use_is_passed(device: str, name: str) -> None:
     assert kernel_check.disagreement(name, torch.device(device)) is None
 

@@ -16,6 +16,7 @@ from memsvc_kernels import (
     score_chunks,
     top_k,
 )
+from memsvc_kernels.gather import gather_gradients
 from memsvc_kernels.pooling import chunk_mean as plain_mean
 
 
@@ -97,6 +98,21 @@ def test_gathering_equals_attention_over_what_was_gathered() -> None:
         torch.testing.assert_close(found[at : at + new], wanted, atol=1e-5, rtol=1e-5)
         at += new
     assert lse.shape == (301, 6)
+
+
+def test_gradients_taken_in_slices_are_those_of_the_whole() -> None:
+    """What serves where a kernel's backward fails."""
+    torch.manual_seed(0)
+    spans = Spans.of([300, 0, 2], [3, 0, 2], [310, 1, 2])
+    sizes = [(302, 6), *[(n, 2) for n in (3, 3, 9, 9, 313, 313)]]
+    parts = [torch.randn(*size, 8).requires_grad_() for size in sizes]
+    selected, down = torch.tensor([8, 1, 1, 0, 8]), torch.randn(302, 6, 8)
+    prefix, pool, local = (parts[1], parts[2]), (parts[3], parts[4]), (parts[5], parts[6])
+    out, _ = gather_attention(parts[0], prefix, pool, selected, local, spans, 0.3)
+    wanted = torch.autograd.grad(out, parts, down)
+    found = gather_gradients(down, parts[0], parts[1:], selected, spans, 0.3)
+    for mine, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,29 @@ _WHOLE = 16  # keys: torch's fused attention in bf16 takes up to twice as long f
 _SMALL = 32  # keys that are too few for that to matter
 
 
+def attend_memory(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    before: int,
+    scale: float,
+    softcap: float | None = None,
+    window: int | None = None,
+) -> Tensor:
+    """Attention of one sequence's last tokens over all that stands before its local tokens, and
+    over those up to themselves.
+
+    queries [H, T, D]; keys, values [G, before + L, D] (views are fine), H % G == 0, T <= L. Of the
+    local tokens the last `window` are seen at most; `softcap` squashes scores to ±softcap.
+    Returns [H, T, D].
+    """
+    new, local = queries.shape[1], keys.shape[1] - before
+    visible = None
+    if new > 1 or (window is not None and local > window):
+        visible = _windowed(local - new, new, before, window, keys.device)
+    return attend_rows(queries, keys, values, visible, scale, softcap)
+
+
 def attend_rows(
     queries: Tensor,
     keys: Tensor,
@@ -36,11 +59,36 @@ def attend_rows(
         out = scaled_dot_product_attention(
             folded.unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0), attn_mask=mask, scale=scale
         )
-        return out.reshape(heads, tokens, width)
-    scores = softcap * torch.tanh((folded @ keys.transpose(1, 2)).float() * scale / softcap)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    return (scores.softmax(-1).to(values.dtype) @ values).reshape(heads, tokens, width)
+    else:
+        out = _capped(folded, keys, values, mask, scale, softcap)
+    return out.reshape(heads, tokens, width)
+
+
+def attend_causal(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    scale: float,
+    softcap: float | None = None,
+    window: int | None = None,
+) -> Tensor:
+    """Plain causal attention of a right-padded batch; `softcap`, `window`: see `attend_memory`.
+
+    queries [B, H, T, D]; keys, values [B, G, T, D], H % G == 0. Returns [B, H, T, D].
+    """
+    tokens = queries.shape[2]
+    if softcap is not None:
+        visible = _windowed(0, tokens, 0, window, queries.device)
+        rows = zip(queries, keys, values, strict=True)
+        return torch.stack([attend_rows(*one, visible, scale, softcap) for one in rows])
+    narrow = window is not None and tokens > window
+    return scaled_dot_product_attention(
+        queries,
+        *_repeated(queries, keys, values),
+        attn_mask=_windowed(0, tokens, 0, window, queries.device) if narrow else None,
+        is_causal=not narrow,
+        scale=scale,
+    )
 
 
 def attend(
@@ -48,18 +96,16 @@ def attend(
     keys: Tensor,
     values: Tensor,
     visible: Tensor,
+    scale: float | None = None,
+    softcap: float | None = None,
 ) -> Tensor:
-    """Softmax attention with a boolean mask.
+    """Softmax attention with a boolean mask; `scale`, `softcap`: see `attend_masked`.
 
     queries [B, H, T, D]; keys, values [B, G, S, D] with H % G == 0; visible bool [B, T or 1, S]
     (True: may be seen; a row that sees nothing yields zeros). Returns [B, H, T, D].
     """
-    group = queries.shape[1] // keys.shape[1]
-    if group > 1:
-        keys = keys.repeat_interleave(group, dim=1)
-        values = values.repeat_interleave(group, dim=1)
     mask = visible.unsqueeze(1)
-    out = attend_masked(queries, keys, values, mask)
+    out = attend_masked(queries, *_repeated(queries, keys, values), mask, scale, softcap)
     return torch.where(mask.any(-1, keepdim=True), out, torch.zeros_like(out))
 
 
@@ -69,14 +115,18 @@ def attend_masked(
     values: Tensor,
     mask: Tensor | None,
     scale: float | None = None,
+    softcap: float | None = None,
 ) -> Tensor:
     """Softmax attention whose backward is fast too.
 
     queries [B, H, T, D]; keys, values [B, H, S, D]; mask bool, broadcast to [B, H, T, S] (True:
-    may be seen), or None. scale: D^-0.5 by default. Returns [B, H, T, D]; rows that see nothing
-    are finite, and mean nothing. On CPUs, torch's fused backward in bf16 takes longer than plain
-    products of short rows (dev/LOG.md, 2026-11-30).
+    may be seen), or None. scale: D^-0.5 by default; `softcap` squashes scores to ±softcap. Returns
+    [B, H, T, D]; rows that see nothing are finite, and mean nothing. On CPUs, torch's fused
+    backward in bf16 takes longer than plain products of short rows (dev/LOG.md, 2026-11-30).
     """
+    if softcap is not None:
+        scale = queries.shape[-1] ** -0.5 if scale is None else scale
+        return _capped(queries, keys, values, mask, scale, softcap)
     short = queries.shape[2] * keys.shape[2] <= _SHORT * _SHORT
     trained = torch.is_grad_enabled() and (queries.requires_grad or keys.requires_grad)
     slow = queries.device.type == "cpu" and queries.dtype == torch.bfloat16
@@ -89,6 +139,45 @@ def attend_masked(
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     return scores.softmax(-1) @ values
+
+
+def _capped(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor | None,
+    scale: float,
+    softcap: float,
+) -> Tensor:
+    """queries [.., T, D], keys and values [.., S, D]; what rows that see nothing get is finite."""
+    scores = (queries @ keys.transpose(-1, -2)).float() * scale / softcap
+    scores = softcap * torch.tanh(scores)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return scores.softmax(-1).to(values.dtype) @ values
+
+
+def _repeated(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values [B, G, S, D] for each of the heads [B, H, T, D]."""
+    share = queries.shape[1] // keys.shape[1]
+    if share == 1:
+        return keys, values
+    return keys.repeat_interleave(share, dim=1), values.repeat_interleave(share, dim=1)
+
+
+def _windowed(
+    known: int, new: int, before: int, window: int | None, device: torch.device
+) -> Tensor:
+    """What `new` tokens after `known` see of [before | local]: bool [new, before + known + new].
+
+    All that stands before the local tokens is seen; of those, the last `window` at most.
+    """
+    position = torch.arange(known, known + new, device=device).unsqueeze(1)
+    local = torch.arange(known + new, device=device).unsqueeze(0)
+    seen = local <= position
+    if window is not None:
+        seen &= local > position - window
+    return torch.cat((seen.new_ones(new, before), seen), dim=1)
 
 
 def _whole(keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

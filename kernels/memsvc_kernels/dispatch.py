@@ -3,24 +3,21 @@
 Both come to the same results. What has no kernel is plain torch or numpy on whatever device it is
 given. MEMSVC_KERNELS=reference uses no kernel, =triton nothing else (for tests: no check, no way
 back), =auto, the default, lets the device of the tensors decide. A kernel is checked at its first
-use on a device; one that fails is named in the log, once, and not used there.
+use on a device, or before it (`self_check`); one that fails is named in the log (`serving`).
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import threading
-from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from memsvc_kernels import gather, kernel_check, pooling_reference, ranking_reference
-from memsvc_kernels.attention import attend, attend_masked, attend_rows
+from memsvc_kernels import attention, gather, pooling_reference, ranking_reference
+from memsvc_kernels.attention import attend, attend_causal, attend_masked, attend_rows
 from memsvc_kernels.exact import route_exactly, route_layer_exactly
 from memsvc_kernels.gather import Pair, Spans
+from memsvc_kernels.kernel_check import out_of_memory
 from memsvc_kernels.packed import PackedLinear
 from memsvc_kernels.pooling import chunk_offsets
 from memsvc_kernels.routing import collapse_queries, document_max, route, route_layer, top_documents
@@ -34,13 +31,17 @@ from memsvc_kernels.scan import (
     route_codes,
     route_layer_codes,
 )
+from memsvc_kernels.serving import VARIABLE, mode, self_check, serve
 from memsvc_kernels.shards import shard_threads, side_by_side
 
 __all__ = [
+    "VARIABLE",
     "Codes",
     "Spans",
     "attend",
+    "attend_causal",
     "attend_masked",
+    "attend_memory",
     "attend_rows",
     "chunk_mean",
     "chunk_offsets",
@@ -53,6 +54,7 @@ __all__ = [
     "full_width",
     "gather_attention",
     "layer_runs",
+    "out_of_memory",
     "pack_linear",
     "pool_chunks",
     "route",
@@ -63,19 +65,12 @@ __all__ = [
     "route_layer_codes",
     "route_layer_exactly",
     "score_chunks",
+    "self_check",
     "shard_threads",
     "side_by_side",
     "top_documents",
     "top_k",
 ]
-
-VARIABLE = "MEMSVC_KERNELS"
-_LOG = logging.getLogger("memsvc.kernels")
-_lock = threading.Lock()
-_passed: dict[tuple[str, torch.device], bool] = {}
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 
 def chunk_mean(tokens: Tensor, chunk_of_token: Tensor, chunks: int) -> Tensor:
@@ -90,7 +85,7 @@ def pool_chunks(
     tokens: Tensor, chunk_of_token: Tensor, chunks: int, normalise: bool = False
 ) -> Tensor:
     """See `pooling_reference.pool_chunks`."""
-    return _serve(pooling_reference.pool_chunks, tokens, tokens, chunk_of_token, chunks, normalise)
+    return serve(pooling_reference.pool_chunks, tokens, tokens, chunk_of_token, chunks, normalise)
 
 
 def score_chunks(
@@ -104,17 +99,17 @@ def score_chunks(
 ) -> Tensor:
     """See `ranking_reference.score_chunks`."""
     rest = (keys, lengths, scales, allowed, reduce, exact_queries)
-    return _serve(ranking_reference.score_chunks, queries, queries, *rest)
+    return serve(ranking_reference.score_chunks, queries, queries, *rest)
 
 
 def document_best(scores: Tensor, chunk_document: Tensor, documents: int) -> tuple[Tensor, Tensor]:
     """See `ranking_reference.document_best`."""
-    return _serve(ranking_reference.document_best, scores, scores, chunk_document, documents)
+    return serve(ranking_reference.document_best, scores, scores, chunk_document, documents)
 
 
 def top_k(scores: Tensor, k: int, precedence: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """See `ranking_reference.top_k`."""
-    return _serve(ranking_reference.top_k, scores, scores, k, precedence)
+    return serve(ranking_reference.top_k, scores, scores, k, precedence)
 
 
 def gather_attention(
@@ -128,7 +123,24 @@ def gather_attention(
 ) -> tuple[Tensor, Tensor]:
     """See `gather.gather_attention`."""
     rest = (prefix, pool, selected, local, spans, scale)
-    return _serve(gather.gather_attention, queries, queries, *rest)
+    return serve(gather.gather_attention, queries, queries, *rest)
+
+
+def attend_memory(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    before: int,
+    scale: float,
+    softcap: float | None = None,
+    window: int | None = None,
+) -> Tensor:
+    """See `attention.attend_memory`. The kernel knows no softcap, and no window that is shorter
+    than the local tokens."""
+    rest = (keys, values, before, scale)
+    if softcap is None and (window is None or keys.shape[1] - before <= window):
+        return serve(attention.attend_memory, queries, queries, *rest)
+    return attention.attend_memory(queries, *rest, softcap, window)
 
 
 def route_batch(
@@ -162,66 +174,4 @@ def route_batch(
 
 def pack_linear(*layers: nn.Linear) -> PackedLinear:
     """Lay the weights of linear layers with the same inputs out for products without gradient."""
-    return PackedLinear(layers, plain=_mode() == "reference")
-
-
-def _mode() -> str:
-    mode = os.environ.get(VARIABLE, "auto")
-    if mode not in ("auto", "reference", "triton"):
-        raise ValueError(f"{VARIABLE} is auto, reference or triton, not {mode!r}")
-    return mode
-
-
-def _serve(plain: Callable[_P, _R], like: Tensor, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """Call the kernel that is named as `plain`, or `plain`, for tensors on the device of `like`."""
-    name, mode = plain.__name__, _mode()
-    if mode == "reference" or (mode == "auto" and not _usable(name, like)):
-        return plain(*args, **kwargs)
-    kernel: Callable[_P, _R] = kernel_check.kernel(name)
-    if mode == "triton":
-        return kernel(*args, **kwargs)
-    try:
-        return kernel(*args, **kwargs)
-    except Exception as error:
-        short, broken = kernel_check.out_of_memory(error), kernel_check.not_compiled(error)
-        if not short and not broken:
-            raise
-        _passed[name, like.device] = short
-        _refuse(name, like.device, "no memory is left" if short else str(error))
-    return plain(*args, **kwargs)  # outside the handler, which would keep the kernel's tensors
-
-
-def _usable(name: str, like: Tensor) -> bool:
-    """Did the kernel pass its check on the device of `like`? Checks it at the first call."""
-    if not _on_gpu(like):
-        return False
-    key = (name, like.device)
-    if key not in _passed:
-        with _lock:
-            if key not in _passed:
-                _passed[key] = _check(name, like.device)
-    return _passed[key]
-
-
-def _on_gpu(like: Tensor) -> bool:
-    return like.is_cuda
-
-
-def _check(name: str, device: torch.device) -> bool:
-    everything = ("all", device)
-    if everything not in _passed:
-        reason = kernel_check.obstacle(device)
-        _passed[everything] = reason is None
-        if reason:
-            _refuse("any", device, reason)
-    if not _passed[everything]:
-        return False
-    reason = kernel_check.disagreement(name, device)
-    if reason:
-        _refuse(name, device, reason)
-    return reason is None
-
-
-def _refuse(name: str, device: torch.device, reason: str) -> None:
-    line = " ".join(reason.split())[:300]
-    _LOG.warning("kernel %s is not used on %s: %s; plain torch serves", name, device, line)
+    return PackedLinear(layers, plain=mode() == "reference")

@@ -82,6 +82,36 @@ def gather_attention(
     return torch.cat(out), torch.cat(lse)
 
 
+def gather_gradients(
+    grad: Tensor,
+    queries: Tensor,
+    sources: Sequence[Tensor],
+    selected: Tensor,
+    spans: Spans,
+    scale: float,
+) -> list[Tensor]:
+    """Gradients of queries and of `sources` (prefix, pool and local, keys before values), some
+    query tokens after others, so that it fits where a kernel ran out of memory.
+
+    grad [T, H, D]: of what `gather_attention` returned first; the rest as it was given.
+    """
+    leaves = [one.detach().float().requires_grad_() for one in (queries, *sources)]
+    asked, prefix, pool, local = leaves[0], *zip(leaves[1::2], leaves[2::2], strict=True)
+    with torch.enable_grad():
+        for (q0, s0, l0), (q1, s1, l1) in pairwise(spans.starts()):
+            for at in range(q0, q1, _TOKENS):
+                end = min(at + _TOKENS, q1)
+                seen = slice(l0, l1 - (q1 - end))  # the last of these is the last query's own
+                some = Spans.of([end - at], [s1 - s0], [seen.stop - l0])
+                near = (local[0][seen], local[1][seen])
+                rest = (prefix, pool, selected[s0:s1], near, some, scale)
+                gather_attention(asked[at:end], *rest)[0].backward(grad[at:end].float())
+    return [
+        torch.zeros_like(one) if leaf.grad is None else leaf.grad.to(one.dtype)
+        for leaf, one in zip(leaves, (queries, *sources), strict=True)
+    ]
+
+
 def check_gather(
     queries: Tensor, prefix: Pair, pool: Pair, selected: Tensor, local: Pair, spans: Spans
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memsvc_kernels import gather, pooling_reference, ranking_reference
+from memsvc_kernels import attention, gather, pooling_reference, ranking_reference
 from memsvc_kernels.gather import Spans
 
 OLDEST = (8, 0)  # compute capability: bf16 products, and what the kernels are compiled for in CI
@@ -76,14 +76,16 @@ def disagreement(name: str, device: torch.device) -> str | None:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Did the device's memory run out?"""
-    return isinstance(error, torch.OutOfMemoryError)
+    """Did the device's memory run out? CUDA and Triton tell it by a message alone."""
+    told = isinstance(error, RuntimeError) and "out of memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or told
 
 
-def not_compiled(error: Exception) -> bool:
-    """Did Triton fail to compile or to fit a kernel on the device (rather than the kernel refuse
-    its arguments)?"""
-    return any(kind.__name__ == "TritonError" for kind in type(error).__mro__)
+def does_not_run(error: Exception) -> bool:
+    """Did Triton fail to compile, to fit or to launch a kernel on the device (rather than the
+    kernel refuse its arguments)?"""
+    ours = any(kind.__name__ == "TritonError" for kind in type(error).__mro__)
+    return ours or (isinstance(error, RuntimeError) and str(error).startswith("Triton Error"))
 
 
 def _pool(function: Function, draw: torch.Generator, device: torch.device) -> Compared:
@@ -149,6 +151,16 @@ def _attention(function: Function, draw: torch.Generator, device: torch.device) 
     return found
 
 
+def _memory(function: Function, draw: torch.Generator, device: torch.device) -> Compared:
+    """A decode step over much memory, and a question read over little."""
+    found: list[tuple[Tensor, float]] = []
+    for before, new, local in ((1100, 1, 9), (5, 20, 30)):
+        queries = _random(draw, device, 6, new, 64)
+        keys, values = _random(draw, device, 2, 2, before + local, 64)
+        found.append((function(queries, keys, values, before, 0.5), _ROUNDED))
+    return found
+
+
 def _random(draw: torch.Generator, device: torch.device, *size: int) -> Tensor:
     return torch.randn(size, generator=draw).to(device, torch.bfloat16)
 
@@ -159,4 +171,7 @@ _KERNELS = {
     "document_best": _Kernel("triton_scoring", ranking_reference.document_best, _document),
     "top_k": _Kernel("triton_topk", ranking_reference.top_k, _top),
     "gather_attention": _Kernel("triton_attention", gather.gather_attention, _attention),
+    "attend_memory": _Kernel("triton_attention", attention.attend_memory, _memory),
 }
+NAMES = tuple(_KERNELS)
+"""Of all kernels."""

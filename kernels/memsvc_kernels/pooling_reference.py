@@ -27,3 +27,27 @@ def pool_chunks(
     means = torch.cat([chunk_mean(some, chunk_of_token, chunks) for some in slices], 1)
     pooled = means.reshape(chunks, *tokens.shape[1:])
     return unit(pooled, dim=-1) if normalise else pooled
+
+
+def pool_gradient(
+    grad: Tensor,
+    order: Tensor,
+    starts: Tensor,
+    pooled: Tensor | None,
+    inverse: Tensor,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Gradient of the tokens [T, R, W] in `dtype`, from that of what they were pooled to.
+
+    grad fp32 [C, R, W]; order int64 [T]: tokens by chunk; starts int64 [C + 1]: where each chunk
+    begins among them. pooled [C, R, W], inverse [C, R]: rows that were given unit length, and what
+    by; pooled is None where they were not.
+    """
+    if pooled is not None:
+        along = (pooled * grad).sum(-1, keepdim=True)
+        grad = (grad - pooled * along) * inverse.unsqueeze(-1)
+    sizes = starts.diff()
+    share = (grad / sizes.clamp_min(1)[:, None, None]).to(dtype)
+    out = share.new_zeros(len(order), *share.shape[1:])
+    out[order] = share.repeat_interleave(sizes, 0)
+    return out

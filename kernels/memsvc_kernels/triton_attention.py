@@ -12,7 +12,7 @@ by their log-sum-exp. Knows tensors only. Legend: see `gather`.
 # pyright: reportOperatorIssue=false, reportReturnType=false
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -21,7 +21,8 @@ import triton.language as tl
 from torch import Tensor
 
 from memsvc_kernels import triton_common as common
-from memsvc_kernels.gather import Pair, Spans, check_gather
+from memsvc_kernels.gather import Pair, Spans, check_gather, gather_gradients
+from memsvc_kernels.serving import gradients
 from memsvc_kernels.triton_attention_backward import attention_gradients
 
 _SPLIT = 256  # the least number of keys that are worth a program of their own
@@ -47,6 +48,19 @@ def gather_attention(
     return found
 
 
+def attend_memory(
+    queries: Tensor, keys: Tensor, values: Tensor, before: int, scale: float
+) -> Tensor:
+    """See `attention.attend_memory`. What stands before the local tokens is prefix to all."""
+    keys, values = keys.transpose(0, 1), values.transpose(0, 1)
+    prefix, local = ((keys[part], values[part]) for part in (slice(before), slice(before, None)))
+    spans = Spans.of([queries.shape[1]], [0], [len(local[0])])
+    none = torch.zeros(0, dtype=torch.int64, device=queries.device)
+    pool = (keys[:0], values[:0])
+    out, _ = gather_attention(queries.transpose(0, 1), prefix, pool, none, local, spans, scale)
+    return out.transpose(0, 1)
+
+
 class _Attention(torch.autograd.Function):
     """The kernel and its gradients."""
 
@@ -62,9 +76,11 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         queries, *sources, selected, out, lse = ctx.saved_tensors
-        found = attention_gradients(
-            grads[0].contiguous(), queries, sources, selected, (out, lse), ctx.spans, ctx.scale
-        )
+        grad, rest = grads[0].contiguous(), (ctx.spans, ctx.scale)
+        given = (grad, queries, sources, selected)
+        kernel = partial(attention_gradients, *given, (out, lse), *rest)
+        plain = partial(gather_gradients, *given, *rest)
+        found = gradients("gather_attention", grad.device, kernel, plain)
         return (*found, None, None, None)
 
 

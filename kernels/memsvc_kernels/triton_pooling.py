@@ -10,6 +10,7 @@ Legend: T tokens, C chunks, R rows of a token (key heads), W width of a row.
 # pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ import triton.language as tl
 from torch import Tensor
 
 from memsvc_kernels import triton_common as common
+from memsvc_kernels.pooling_reference import pool_gradient
+from memsvc_kernels.serving import gradients
 
 _TILE = 4096  # values that a program holds at a time
 _COLUMNS = 512  # of a row, where the whole of it is not needed at once
@@ -58,11 +61,16 @@ class _Pool(torch.autograd.Function):
         order, starts, pooled, inverse = ctx.saved_tensors
         shape, dtype = ctx.like
         grad = grads[0].contiguous()
-        out = grad.new_zeros(shape, dtype=dtype)
-        unit = grad if pooled is None else pooled
-        args = (grad, order, starts, out, unit, inverse, shape[1], shape[2])
-        _launch(_spread_kernel, grad, len(starts) - 1, args, ctx.normalise)
-        return out, None, None, None
+
+        def kernel() -> Tensor:
+            out = grad.new_zeros(shape, dtype=dtype)
+            unit = grad if pooled is None else pooled
+            args = (grad, order, starts, out, unit, inverse, shape[1], shape[2])
+            _launch(_spread_kernel, grad, len(starts) - 1, args, ctx.normalise)
+            return out
+
+        plain = partial(pool_gradient, grad, order, starts, pooled, inverse, dtype)
+        return gradients("pool_chunks", grad.device, kernel, plain), None, None, None
 
 
 def _launch(

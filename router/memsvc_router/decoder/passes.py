@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from memsvc_kernels import attend_masked, attend_rows, chunk_mean
+from memsvc_kernels import attend_causal, attend_masked, attend_memory, chunk_mean
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from memsvc_router.api import RouteRule
 from memsvc_router.decoder.attention import LayerCall
@@ -32,23 +31,7 @@ class StepFailed(Exception):  # noqa: N818
 
 def causal(call: LayerCall) -> Tensor:
     """Plain causal attention of a right-padded batch: [B, T, H, D]."""
-    tokens, share = call.q.shape[2], call.q.shape[1] // call.k.shape[1]
-    if call.softcap is not None:
-        visible = _windowed(0, tokens, 0, call.window, call.q.device)
-        rows = [
-            attend_rows(*one, visible, call.scale, call.softcap)
-            for one in zip(call.q, call.k, call.v, strict=True)
-        ]
-        return torch.stack(rows).transpose(1, 2)
-    narrow = call.window is not None and tokens > call.window
-    out = scaled_dot_product_attention(
-        call.q,
-        call.k.repeat_interleave(share, dim=1) if share > 1 else call.k,
-        call.v.repeat_interleave(share, dim=1) if share > 1 else call.v,
-        attn_mask=_windowed(0, tokens, 0, call.window, call.q.device) if narrow else None,
-        is_causal=not narrow,
-        scale=call.scale,
-    )
+    out = attend_causal(call.q, call.k, call.v, call.scale, call.softcap, call.window)
     return out.transpose(1, 2)
 
 
@@ -147,10 +130,8 @@ class QuestionPass:
         cache = feed.question.caches[call.index]
         cache.write(known, call.k[0, :, here], call.v[0, :, here])
         keys, values = cache.seen(known + new)
-        visible = None
-        if new > 1 or (call.window is not None and known + new > call.window):
-            visible = _windowed(known, new, cache.before, call.window, keys.device)
-        return attend_rows(call.q[0, :, here], keys, values, visible, call.scale, call.softcap)
+        rest = (cache.before, call.scale, call.softcap, call.window)
+        return attend_memory(call.q[0, :, here], keys, values, *rest)
 
     def _route(self, call: LayerCall, feed: Feed, tokens: Tensor) -> None:
         """Choose documents for all that was asked and read so far; lay out their memory."""
@@ -168,18 +149,3 @@ class QuestionPass:
             question.fetch(ordinal + 1, handles, like=call.k)
         keys, values = question.content(ordinal, handles, like=call.k)
         question.caches[layer].remember(keys, values)
-
-
-def _windowed(
-    known: int, new: int, before: int, window: int | None, device: torch.device
-) -> Tensor:
-    """What `new` tokens after `known` see of [before | local]: bool [new, before + known + new].
-
-    All that stands before the local tokens is seen; of those, the last `window` at most.
-    """
-    position = torch.arange(known, known + new, device=device).unsqueeze(1)
-    local = torch.arange(known + new, device=device).unsqueeze(0)
-    seen = local <= position
-    if window is not None:
-        seen &= local > position - window
-    return torch.cat((seen.new_ones(new, before), seen), dim=1)

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from memsvc_kernels import chunk_offsets
+from memsvc_kernels import attend, chunk_offsets
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from memsvc_router.decoder.attention import LayerCall
 from memsvc_router.decoder.config import MsaConfig
@@ -112,15 +111,6 @@ def lower(tokens: int, window: int | None, device: torch.device) -> Tensor:
 def attend_visible(call: LayerCall, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
     """Attention of a batch by a mask: keys, values [B, G, S, D], visible bool [B, T, S] (no row
     sees nothing) -> [B, T, H, D]."""
-    share = call.q.shape[1] // keys.shape[1]
     # Where a norm computes in fp32, autocast leaves queries and values in two precisions.
     keys, values = (x.to(call.q.dtype) for x in (keys, values))
-    if share > 1:
-        keys, values = (x.repeat_interleave(share, dim=1) for x in (keys, values))
-    mask = visible.unsqueeze(1)
-    if call.softcap is None:
-        out = scaled_dot_product_attention(call.q, keys, values, attn_mask=mask, scale=call.scale)
-        return out.transpose(1, 2)
-    scores = (call.q @ keys.transpose(2, 3)).float() * call.scale / call.softcap
-    scores = (call.softcap * torch.tanh(scores)).masked_fill(~mask, float("-inf"))
-    return (scores.softmax(-1).to(values.dtype) @ values).transpose(1, 2)
+    return attend(call.q, keys, values, visible, call.scale, call.softcap).transpose(1, 2)

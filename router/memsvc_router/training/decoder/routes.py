@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from memsvc_kernels import chunk_mean, document_max
 from torch import Tensor
 
 from memsvc_router.decoder.attention import LayerCall
@@ -55,13 +56,10 @@ def document_scores(
         by_token = (rows @ keys.float().T).amax(1)  # [M, C]
     by_segment = _over_tokens(config, by_token, routed)
     flat = by_segment.flatten(0, 1)
-    index = document_of_chunk.expand_as(flat)
     if config.chunk_reduce == "max":
-        scores = flat.new_full((len(flat), documents), _NEVER)
-        scores = scores.scatter_reduce(1, index, flat, "amax")
+        scores = document_max(flat, document_of_chunk, documents)
     else:
-        sizes = torch.bincount(document_of_chunk, minlength=documents).clamp_min(1)
-        scores = flat.new_zeros(len(flat), documents).scatter_add(1, index, flat) / sizes
+        scores = chunk_mean(flat.T, document_of_chunk, documents).T
     return scores.view(routed.questions, routed.segments, documents)
 
 
