@@ -102,8 +102,11 @@ class Batch:
 
 
 def pad(rows: Sequence[list[int]], types: Sequence[list[int]] | None = None) -> Batch:
-    """Pad rows of ids to one width (a multiple of 8)."""
-    width = -(-max(len(r) for r in rows) // 8) * 8
+    """Pad rows of ids to one width: a multiple of 8, or its own for a single row, which then needs
+    no mask."""
+    width = max(len(r) for r in rows)
+    if len(rows) > 1:
+        width = -(-width // 8) * 8
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     kinds = torch.zeros_like(ids)
     mask = torch.zeros(len(rows), width, dtype=torch.bool)
