@@ -2,7 +2,7 @@
 
 Every error a caller sees is a google.rpc.Status with ErrorInfo (domain "memsvc", one of the
 reasons below) and what else applies: BadRequest, QuotaFailure, RetryInfo, RequestInfo. Knows
-the exceptions of storage and engine; knows no servicer. docs/errors.md shows this table.
+the exceptions of storage, router and engine; knows no servicer. docs/errors.md shows this table.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+from memsvc_router.device import DeviceFull
 from memsvc_storage import (
     BankExists,
     BankNotFound,
@@ -198,6 +199,7 @@ _SIMPLE: dict[type[Exception], Reason] = {
     OperationFinished: Reason.OPERATION_FINISHED,
     MemoryChanged: Reason.MEMORY_CHANGED,
     Overloaded: Reason.OVERLOADED,
+    DeviceFull: Reason.OVERLOADED,
     EngineStopped: Reason.SHUTTING_DOWN,
     EncodingUnhealthy: Reason.ENCODING_UNHEALTHY,
     TimeoutError: Reason.DEADLINE_EXCEEDED,

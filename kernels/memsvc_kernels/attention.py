@@ -124,9 +124,9 @@ def attend_masked(
     [B, H, T, D]; rows that see nothing are finite, and mean nothing. On CPUs, torch's fused
     backward in bf16 takes longer than plain products of short rows (dev/LOG.md, 2026-11-30).
     """
+    factor: float = queries.shape[-1] ** -0.5 if scale is None else scale
     if softcap is not None:
-        scale = queries.shape[-1] ** -0.5 if scale is None else scale
-        return _capped(queries, keys, values, mask, scale, softcap)
+        return _capped(queries, keys, values, mask, factor, softcap)
     short = queries.shape[2] * keys.shape[2] <= _SHORT * _SHORT
     trained = torch.is_grad_enabled() and (queries.requires_grad or keys.requires_grad)
     slow = queries.device.type == "cpu" and queries.dtype == torch.bfloat16
@@ -134,8 +134,7 @@ def attend_masked(
         if slow and not trained and keys.shape[2] > _SMALL and keys.shape[2] % _WHOLE:
             keys, values, mask = _whole(keys, values, mask)
         return scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=scale)
-    scores = queries @ keys.transpose(2, 3)
-    scores = scores * (queries.shape[-1] ** -0.5 if scale is None else scale)
+    scores = queries @ keys.transpose(2, 3) * factor
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     return scores.softmax(-1) @ values

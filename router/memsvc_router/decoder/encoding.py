@@ -18,6 +18,7 @@ from memsvc_router.decoder.attention import Hook
 from memsvc_router.decoder.loading import Decoder
 from memsvc_router.decoder.passes import EncodePass
 from memsvc_router.decoder.prompts import Prompts
+from memsvc_router.device import device_full
 from memsvc_router.texts import Piece, chunk_spans
 
 _BATCH_TOKENS = 4096
@@ -41,7 +42,7 @@ def encode_steps(
     parts = [part for own in split for part in own]
     blocks: list[_Blocks] = [{}] * len(parts)
     for some in by_length([len(part.ids) for part in parts], _BATCH_TOKENS):
-        pooled = _pool(decoder, hook, [parts[i] for i in some])
+        pooled = _pooled(decoder, hook, [parts[i] for i in some])
         for i, block in zip(some, pooled, strict=True):
             blocks[i] = block
         yield
@@ -53,6 +54,24 @@ def encode_steps(
         tensors[SPANS] = np.asarray(spans, np.int32).reshape(-1, 2)
         found.append(EncodedDocument(tensors, tokens=sum(len(part.ids) for part in own)))
     return found
+
+
+def _pooled(decoder: Decoder, hook: Hook, parts: Sequence[Piece]) -> list[_Blocks]:
+    """As `_pool`; where the device has no memory for all parts, one half after the other. Raises
+    DeviceFull where it has none for one."""
+    try:
+        return _pool(decoder, hook, parts)
+    except Exception as error:
+        full = device_full(error)
+        if full is None:
+            raise
+    if len(parts) == 1:
+        raise full
+    middle = len(parts) // 2
+    return [
+        *_pooled(decoder, hook, parts[:middle]),
+        *_pooled(decoder, hook, parts[middle:]),
+    ]
 
 
 @torch.inference_mode()

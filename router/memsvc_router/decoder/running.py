@@ -5,6 +5,7 @@ Knows the network and its passes; nothing of prompts, sampling or banks.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,7 +18,9 @@ from memsvc_router.decoder.attention import Pass, attach_hook
 from memsvc_router.decoder.config import MsaConfig
 from memsvc_router.decoder.passes import PrefixPass, QuestionPass, StepFailed
 from memsvc_router.decoder.state import Feed
+from memsvc_router.device import device_full
 
+_LOG = logging.getLogger(__name__)
 _BATCH_TOKENS = 8192  # of one forward; a longer feed goes alone
 
 
@@ -42,16 +45,32 @@ class Runner:
         """Forward all feeds; one that fails keeps its error, the others do not notice."""
         for batch in _batches(feeds):
             began = time.perf_counter()
-            left = list(batch)
-            while left:
-                try:
-                    self._run(left)
-                    break
-                except StepFailed as failure:
-                    failure.feed.error = failure.__cause__
-                    left.remove(failure.feed)
+            self._try(batch)
             for feed in batch:
                 feed.seconds = time.perf_counter() - began
+
+    def _try(self, feeds: Sequence[Feed]) -> None:
+        """One forward of all that can go on; where the device has no memory for it, one for each
+        half of them."""
+        left, full = list(feeds), None
+        while left and full is None:
+            try:
+                return self._run(left)
+            except StepFailed as failure:
+                failure.feed.error = device_full(failure.__cause__) or failure.__cause__
+                left.remove(failure.feed)
+            except Exception as error:
+                full = device_full(error)
+                if full is None:
+                    raise
+        if full is not None and len(left) == 1:
+            left[0].error = full
+        elif full is not None:
+            _LOG.warning("the device has no memory for %d questions at once: halved", len(left))
+            middle = len(left) // 2
+            self._try(left[:middle])
+            self._try(left[middle:])
+        return None
 
     def _run(self, feeds: Sequence[Feed]) -> None:
         """One forward; nothing is committed unless it went well for all."""
