@@ -20,6 +20,7 @@ from memsvc_kernels.shards import each_shard
 
 _TILE = 4096  # keys that a product takes at a time
 _SCORES = 1 << 24  # a tile's at most: 64 MB
+_FEW = 1 << 21  # multiplications that take less time than to lay queries out for oneDNN
 
 
 class Keys(Protocol):
@@ -197,6 +198,11 @@ def _products(
     (a routing step took up to 10 times as long), and each tile by one thread: two that share a
     product read half as many bytes in a second.
     """
+    if len(keys) <= _TILE and queries.size * len(keys) <= _FEW:
+        every = slice(0, len(keys))
+        wide = keys[every].astype(np.float32, copy=False)
+        fill(every, torch.from_numpy(np.einsum("cw,mw->cm", wide, queries)))
+        return
     # Equal keys score equally wherever they stand, or ties would not be settled by precedence: BLAS
     # adds up otherwise for one query or one key, and so tiles are whole and queries at least two.
     count = len(queries)

@@ -109,9 +109,9 @@ class DocumentReads(StoreCore):
         """Title, text and revision by row; deleted documents are left out, and all of a bank that
         is not there."""
         found: dict[int, tuple[str, str, int]] = {}
-        with self._db.read() as session:
+        with self._db.look() as connection:
             for some in chunked(row_ids, BATCH):
-                for row in session.execute(_TEXTS, {"bank": bank, "rows": some}):
+                for row in connection.execute(_TEXTS, {"bank": bank, "rows": some}):
                     found[row.row_id] = (row.title, row.text, row.revision)
         return found
 
