@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from memsvc_kernels.scan import eight_bits, four_more, full_width
+from memsvc_kernels import eight_bits, four_more, full_width
 from memsvc_router.api import ROUTING, SPANS, DocumentText, content_name
 
 from memsvc.engine.keys import KeyTable
@@ -33,6 +33,17 @@ def test_a_copy_of_some_grows_on() -> None:
     np.testing.assert_array_equal(
         copy.now().keys(np.arange(len(copy))), np.concatenate((wide[some], wide[:10]))
     )
+
+
+def test_room_to_grow_is_counted() -> None:
+    codes, scales = eight_bits(np.random.default_rng(2).standard_normal((100, LAYERS, WIDTH)))
+    finer = four_more(codes, codes, scales)
+    table = KeyTable(LAYERS, WIDTH)
+    table.extend(codes, scales, finer)
+    whole = codes.nbytes + scales.nbytes + finer.nbytes
+    assert table.nbytes == whole
+    table.extend(codes[:1], scales[:1], finer[:1])
+    assert table.nbytes == 2 * whole  # arrays grow by doubling
 
 
 def test_blocks_rest_at_a_quarter_and_come_back_close() -> None:

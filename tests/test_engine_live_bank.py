@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 
 import numpy as np
 import pytest
-from memsvc_kernels.scan import Routed, eight_bits, four_more, full_width, route_codes
+from memsvc_kernels import eight_bits, four_more, full_width, route_codes
+from memsvc_kernels.scan import Routed
 from memsvc_storage import BlockRow, Document
 from numpy.typing import NDArray
 
@@ -101,6 +103,19 @@ def test_a_snapshot_is_not_moved_by_what_comes_after() -> None:
     after = routed(shot, query, 5)
     for was, now_is in zip(before, after, strict=True):
         np.testing.assert_array_equal(np.asarray(was), np.asarray(now_is))
+
+
+def test_the_memory_it_says_it_takes_is_what_it_takes() -> None:
+    rng = np.random.default_rng(5)
+    documents = [document(row, rng) for row in range(1, 1301)]  # 1,300: far from a power of two
+    live = LiveBank("b")
+    tracemalloc.start()
+    for at in range(0, 1300, 100):
+        live.add(documents[at : at + 100])
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    objects = 2500 * len(documents)  # they were there before
+    assert used <= live.near_bytes <= used + objects
 
 
 def test_facts_decide_who_stays() -> None:

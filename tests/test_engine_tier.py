@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from memsvc_kernels.coarse import CoarseCodes
-from memsvc_kernels.scan import codes_of, eight_bits, route_codes
+from memsvc_kernels import CoarseCodes, codes_of, eight_bits, route_codes
 from memsvc_router.api import AskOptions
 from memsvc_storage import NewDocument
 from numpy.typing import NDArray

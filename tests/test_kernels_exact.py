@@ -19,7 +19,6 @@ from memsvc_kernels import (
     route_layer,
     route_layer_codes,
     route_layer_exactly,
-    scan,
 )
 
 LAYERS, WIDTH = 3, 25
@@ -79,7 +78,7 @@ def test_it_is_fp32_arithmetic_to_the_last_bit(
     allowed, order = rng.random(documents) < 0.8, rng.permutation(documents)
     rest, by_layer = (owner, allowed, k, order), (owner, allowed, k, "mean", "max", order)
     queries = rng.standard_normal((2, LAYERS, WIDTH)).astype(np.float32)
-    with patch.object(scan, "_SHORT", 0 if apart else 2048):
+    with patch("memsvc_kernels.codes._SHORT", 0 if apart else 2048):
         codes = kept(keys)
         found = route_exactly(queries, codes, *rest)
         in_layer = route_layer_exactly(queries, codes, 1, *by_layer)

@@ -11,13 +11,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memsvc_kernels import products, route, route_layer, scan
-from memsvc_kernels.scan import (
+from memsvc_kernels import (
     codes_of,
     eight_bits,
     four_more,
     full_width,
+    products,
+    route,
     route_codes,
+    route_layer,
     route_layer_codes,
 )
 
@@ -74,7 +76,7 @@ def test_the_scan_routes_as_exact_arithmetic_does(
 def _ways(whole: bool, apart: bool = False) -> Iterator[None]:
     with (
         patch.object(products, "whole_numbers", lambda _: whole),
-        patch.object(scan, "_SHORT", 0 if apart else 2048),
+        patch("memsvc_kernels.codes._SHORT", 0 if apart else 2048),
     ):
         yield
 

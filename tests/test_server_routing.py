@@ -11,9 +11,17 @@ import numpy as np
 import pytest
 from memsvc_client import AskOptions, AsyncMemoryClient, NewDocument
 from memsvc_client.cli import exits
-from memsvc_router.api import ROUTING, DocumentText, EncodedDocument, MemoryView, Retriever
+from memsvc_router.api import (
+    ROUTING,
+    DocumentText,
+    EncodedDocument,
+    MemoryView,
+    Retriever,
+    RouteRule,
+)
 
 from memsvc.engine import tier
+from memsvc.engine.view import BankView
 from tests.engine_support import LAYERS, PATIENCE, WIDTH, BagModel
 from tests.server_support import Served, serving
 from tests.test_client_cli import memsvc
@@ -68,6 +76,28 @@ async def test_exact_finds_what_the_scan_misses(tmp_path: Path) -> None:
         context = await client.build_context("b", QUESTION, 1000, options=options)
         assert context.citations[0].document_id == "hoard"
         assert await best_by_command(server) == "hoard"
+        few = 'id IN ("hoard", "s1", "s2")'
+        some = await client.recall("b", QUESTION, filter=few, options=options)
+        assert [hit.document_id for hit in some.hits][:1] == ["hoard"]
+        assert len(some.hits) == 3
+
+
+async def test_exact_finds_it_layer_by_layer(tmp_path: Path) -> None:
+    """As decoders route."""
+    hoard = NewDocument("The treasure is here.", document_id="hoard")
+    query = np.ones((2, 1, WIDTH), np.float32)  # of two tokens
+    query[..., 0] = 0
+    async with (
+        serving(tmp_path, Misleading()) as server,
+        AsyncMemoryClient(server.address) as client,
+    ):
+        await fill(client, *SHIPS[:150], hoard, *SHIPS[150:])
+        for exact in (False, True):
+            view = BankView(server.engine._banks, "b", None, exact)
+            routes = view.route_layer(1, query, 16, RouteRule("max", "max"))
+            found = [view.document_id(int(handle)) for handle in routes.documents[0]]
+            assert (found[0] == "hoard") == exact
+            assert ("hoard" in found) == exact
 
 
 async def best_by_command(server: Served) -> str:

@@ -12,7 +12,9 @@ import pytest
 
 pytest.importorskip("triton")
 
-TESTS = [Path(__file__).with_name(f"test_triton_{one}.py") for one in ("kernels", "decoder")]
+TESTS = [
+    Path(__file__).with_name(f"test_triton_{one}.py") for one in ("kernels", "decoder", "routing")
+]
 
 
 def test_kernels_come_to_what_plain_torch_comes_to() -> None:

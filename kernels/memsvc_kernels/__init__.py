@@ -5,6 +5,7 @@ tensors (`dispatch`).
 """
 
 from memsvc_kernels.dispatch import (
+    CoarseCodes,
     Codes,
     Spans,
     attend,
@@ -14,6 +15,7 @@ from memsvc_kernels.dispatch import (
     attend_rows,
     chunk_mean,
     chunk_offsets,
+    coarse_serves,
     codes_of,
     collapse_queries,
     document_best,
@@ -40,9 +42,12 @@ from memsvc_kernels.dispatch import (
     top_documents,
     top_k,
 )
+from memsvc_kernels.resident import ResidentKeys
 
 __all__ = [
+    "CoarseCodes",
     "Codes",
+    "ResidentKeys",
     "Spans",
     "attend",
     "attend_causal",
@@ -51,6 +56,7 @@ __all__ = [
     "attend_rows",
     "chunk_mean",
     "chunk_offsets",
+    "coarse_serves",
     "codes_of",
     "collapse_queries",
     "document_best",

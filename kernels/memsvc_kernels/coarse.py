@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def available() -> bool:
+def coarse_serves() -> bool:
     """Whether this faiss has such codes (1.15 and later)."""
     return hasattr(faiss, "IndexRaBitQFastScan") and hasattr(faiss, "HadamardRotation")
 

@@ -15,27 +15,28 @@ from torch import Tensor, nn
 
 from memsvc_kernels import attention, gather, pooling_reference, ranking_reference
 from memsvc_kernels.attention import attend, attend_causal, attend_masked, attend_rows
-from memsvc_kernels.exact import route_exactly, route_layer_exactly
-from memsvc_kernels.gather import Pair, Spans
-from memsvc_kernels.kernel_check import out_of_memory
-from memsvc_kernels.packed import PackedLinear
-from memsvc_kernels.pooling import chunk_offsets
-from memsvc_kernels.routing import collapse_queries, document_max, route, route_layer, top_documents
-from memsvc_kernels.scan import (
+from memsvc_kernels.coarse import CoarseCodes, coarse_serves
+from memsvc_kernels.codes import (
     Codes,
     codes_of,
     eight_bits,
     four_more,
     full_width,
     layer_runs,
-    route_codes,
-    route_layer_codes,
 )
+from memsvc_kernels.exact import route_exactly, route_layer_exactly
+from memsvc_kernels.gather import Pair, Spans
+from memsvc_kernels.kernel_check import out_of_memory
+from memsvc_kernels.packed import PackedLinear
+from memsvc_kernels.pooling import chunk_offsets
+from memsvc_kernels.routing import collapse_queries, document_max, route, route_layer, top_documents
+from memsvc_kernels.scan import route_codes, route_layer_codes
 from memsvc_kernels.serving import VARIABLE, mode, self_check, serve
 from memsvc_kernels.shards import shard_threads, side_by_side
 
 __all__ = [
     "VARIABLE",
+    "CoarseCodes",
     "Codes",
     "Spans",
     "attend",
@@ -45,6 +46,7 @@ __all__ = [
     "attend_rows",
     "chunk_mean",
     "chunk_offsets",
+    "coarse_serves",
     "codes_of",
     "collapse_queries",
     "document_best",

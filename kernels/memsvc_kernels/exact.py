@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from memsvc_kernels.codes import Codes
 from memsvc_kernels.routing import route, route_layer
-from memsvc_kernels.scan import Codes, Routed, check_codes
+from memsvc_kernels.scan import Routed, check_codes
 
 
 def route_exactly(

@@ -1,114 +1,56 @@
 """Routing over keys at 8 bits: a scan of whole numbers, then exact scores of the best documents.
 
-Keys rest as int8 with one scale for each row of each router layer, and four more bits that only the
-exact scores read: 8 bits alone swap documents whose scores all but tie (dev/LOG.md, M5). Layers of
-narrow keys lie side by side, those of wide ones each for itself. Knows arrays only.
+Knows arrays only.
 Legend: C chunks, L router layers, l layers of a run, R routing width, M queries, N documents.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memsvc_kernels.codes import Codes, layer_runs
 from memsvc_kernels.products import Product, Products, products
 from memsvc_kernels.routing import Ranking, route, route_layer
 from memsvc_kernels.shards import each_shard, even_tile
 
 RESCORED = 48  # documents, at least (PERFORMANCE.md: chunks are not enough)
-_SHORT = 2048  # bytes of a row that all layers share: beyond, to read one layer skips too many
 
 Routed = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 """As `routing.route` returns it."""
 
 
-def layer_runs(layers: int, width: int) -> list[range]:
-    """The router layers whose codes lie side by side in one array."""
-    if layers * width <= _SHORT:
-        return [range(layers)]
-    return [range(layer, layer + 1) for layer in range(layers)]
+class Resident(Protocol):
+    """Keys that lie on a device, too, where they are scanned (`resident`). Both find the `most`
+    best documents of each query, as the scan here does; None: this one has to."""
 
+    def nearest(
+        self,
+        queries: NDArray[np.float32],
+        codes: Codes,
+        chunk_document: NDArray[np.integer],
+        allowed: NDArray[np.bool_] | None,
+        most: int,
+        precedence: NDArray[np.integer] | None,
+    ) -> Sequence[NDArray[np.int64]] | None: ...
 
-@dataclass(frozen=True)
-class Codes:
-    """Keys at 8 bits. codes: int8 [C, l, R] for each of `layer_runs`; scales fp32 [C, L]: a key is
-    scale · code; finer: what `four_more` made of them, uint8 [C, L, ceil(R/2)], or None."""
-
-    codes: Sequence[NDArray[np.int8]]
-    scales: NDArray[np.float32]
-    finer: NDArray[np.uint8] | None = None
-
-    def __len__(self) -> int:
-        return len(self.scales)
-
-    def keys(self, chunks: NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """Keys of some chunks as exactly as they are known, fp32 [n, L, R]."""
-        codes = np.concatenate([own[chunks] for own in self.codes], axis=1)
-        finer = self.finer[chunks] if self.finer is not None else None
-        return full_width(codes, self.scales[chunks], finer)
-
-    def layer_keys(self, layer: int, chunks: NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """One layer of them [n, R], as `keys` has it; the others are not read."""
-        run, inside = self.where(layer)
-        finer = self.finer[chunks, layer] if self.finer is not None else None
-        return full_width(self.codes[run][chunks, inside], self.scales[chunks, layer], finer)
-
-    def where(self, layer: int) -> tuple[int, int]:
-        """Which array of `codes` holds a layer, and where in its rows."""
-        run: int = self.codes[0].shape[1]
-        return divmod(layer, run)
-
-
-def eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Values [..., W] as int8 codes and a scale fp32 [...] for each row: a value is scale · code,
-    off by at most half a scale."""
-    wide = values.astype(np.float32)
-    most = np.abs(wide).max(axis=-1, initial=0.0)
-    scales = np.where(most > 0, most / 127, 1.0).astype(np.float32)
-    return np.rint(wide / scales[..., None]).astype(np.int8), scales
-
-
-def four_more(
-    values: NDArray[Any], codes: NDArray[np.int8], scales: NDArray[np.float32]
-) -> NDArray[np.uint8]:
-    """What `eight_bits` rounded off of values [..., W], in sixteenths of a scale, two to a byte:
-    uint8 [..., ceil(W/2)]. With it a value is off by a thirty-second of a scale (a sixteenth where
-    it lay halfway)."""
-    off = values.astype(np.float32) / scales[..., None] - codes
-    levels = np.rint(off * 16).clip(-8, 7).astype(np.int8) & 15
-    if levels.shape[-1] % 2:
-        levels = np.concatenate((levels, np.zeros_like(levels[..., :1])), axis=-1)
-    packed: NDArray[np.uint8] = (levels[..., ::2] | levels[..., 1::2] << 4).astype(np.uint8)
-    return packed
-
-
-def full_width(
-    codes: NDArray[Any], scales: NDArray[Any], finer: NDArray[np.uint8] | None = None
-) -> NDArray[np.float32]:
-    """What `eight_bits` made, in fp32 again; with `finer` of `four_more`, as close as that is."""
-    wide: NDArray[np.float32] = codes.astype(np.float32)
-    if finer is not None:
-        pairs = np.stack((finer << 4, finer & 0xF0), axis=-1).view(np.int8)  # 16 times a level
-        levels = pairs.reshape(*finer.shape[:-1], 2 * finer.shape[-1])
-        wide += levels[..., : codes.shape[-1]] / np.float32(256)
-    wide *= scales[..., None]
-    return wide
-
-
-def codes_of(
-    codes: NDArray[np.int8],
-    scales: NDArray[np.float32],
-    finer: NDArray[np.uint8] | None = None,
-) -> Codes:
-    """Codes [C, L, R] with their scales, as the scan wants them."""
-    runs = layer_runs(*codes.shape[1:])
-    return Codes([np.ascontiguousarray(codes[:, run]) for run in runs], scales, finer)
+    def nearest_in_layer(
+        self,
+        queries: NDArray[np.float32],
+        codes: Codes,
+        layer: int,
+        chunk_document: NDArray[np.integer],
+        allowed: NDArray[np.bool_] | None,
+        most: int,
+        query_reduce: str,
+        chunk_reduce: str,
+        precedence: NDArray[np.integer] | None,
+    ) -> Sequence[NDArray[np.int64]] | None: ...
 
 
 def route_codes(
@@ -119,14 +61,37 @@ def route_codes(
     k: int,
     precedence: NDArray[np.integer] | None = None,
     rows: NDArray[np.int64] | None = None,
+    resident: Resident | None = None,
 ) -> Routed:
     """As `routing.route` over what the codes stand for: a scan, then fp32 products of the 48 (or
     2·k) best documents.
 
-    queries fp32 [M, L, R]; rows: the chunks to scan, ascending (None: all); the rest and the result
-    as there. Raises ValueError on a k below 1 or shapes that do not agree.
+    queries fp32 [M, L, R]; rows: the chunks to scan, ascending (None: all); resident: scans all,
+    where it can; the rest and the result as there. Raises ValueError on a k below 1 or shapes that
+    do not agree.
     """
     check_codes(k, queries.shape[1:], codes, chunk_document)
+    given = (queries, codes, chunk_document, allowed, _most(k), precedence)
+    found = None if resident is None else resident.nearest(*given)
+    if found is None:
+        found = _nearest(*given, rows)
+
+    def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
+        flat = queries.reshape(len(queries), -1)
+        return route(flat, keys.reshape(len(keys), flat.shape[1]), owner, None, k, precedence)
+
+    return _refined(found, codes, chunk_document, again)
+
+
+def _nearest(
+    queries: NDArray[np.float32],
+    codes: Codes,
+    chunk_document: NDArray[np.integer],
+    allowed: NDArray[np.bool_] | None,
+    most: int,
+    precedence: NDArray[np.integer] | None,
+    rows: NDArray[np.int64] | None,
+) -> Sequence[NDArray[np.int64]]:
     owners = chunk_document if rows is None else chunk_document[rows]
     near = np.empty((len(queries), len(owners)), np.float32)
     by_layer, runs = queries.swapaxes(0, 1), layer_runs(*queries.shape[1:])
@@ -140,13 +105,7 @@ def route_codes(
             found += (scores * scales[:, run]).sum(1).T
 
     _tiles(near, products([by_layer[run] for run in runs]), scan)
-    found = Ranking(near, owners, allowed, "max", precedence).documents(_most(k))
-
-    def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
-        flat = queries.reshape(len(queries), -1)
-        return route(flat, keys.reshape(len(keys), flat.shape[1]), owner, None, k, precedence)
-
-    return _refined(found, codes, chunk_document, again)
+    return Ranking(near, owners, allowed, "max", precedence).documents(most)
 
 
 def route_layer_codes(
@@ -159,13 +118,37 @@ def route_layer_codes(
     query_reduce: str = "max",
     chunk_reduce: str = "max",
     precedence: NDArray[np.integer] | None = None,
+    resident: Resident | None = None,
 ) -> Routed:
     """As `routing.route_layer`, over one layer's codes, as `route_codes` does it.
 
     queries fp32 [M, J, R]. Raises as `route_codes`.
     """
+    check_codes(k, (codes.scales.shape[1], queries.shape[2]), codes, chunk_document)
+    given = (queries, codes, layer, chunk_document, allowed, _most(k))
+    rest = (query_reduce, chunk_reduce, precedence)
+    found = None if resident is None else resident.nearest_in_layer(*given, *rest)
+    if found is None:
+        found = _nearest_in_layer(*given, *rest)
+
+    def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
+        return route_layer(queries, keys[:, layer], owner, None, k, *rest)
+
+    return _refined(found, codes, chunk_document, again)
+
+
+def _nearest_in_layer(
+    queries: NDArray[np.float32],
+    codes: Codes,
+    layer: int,
+    chunk_document: NDArray[np.integer],
+    allowed: NDArray[np.bool_] | None,
+    most: int,
+    query_reduce: str,
+    chunk_reduce: str,
+    precedence: NDArray[np.integer] | None,
+) -> Sequence[NDArray[np.int64]]:
     m, rows, width = queries.shape
-    check_codes(k, (codes.scales.shape[1], width), codes, chunk_document)
     near = np.empty((1, len(codes)), np.float32)
     run, inside = codes.where(layer)
     own = codes.codes[run]
@@ -178,14 +161,7 @@ def route_layer_codes(
         found *= torch.from_numpy(codes.scales[tile, layer])  # positive: the best stays the best
 
     _tiles(near, products([queries.reshape(1, m * rows, width)]), scan)
-    ranking = Ranking(near, chunk_document, allowed, chunk_reduce, precedence)
-    found = ranking.documents(_most(k))
-
-    def again(keys: NDArray[np.float32], owner: NDArray[np.int64]) -> Routed:
-        own = keys[:, layer]
-        return route_layer(queries, own, owner, None, k, query_reduce, chunk_reduce, precedence)
-
-    return _refined(found, codes, chunk_document, again)
+    return Ranking(near, chunk_document, allowed, chunk_reduce, precedence).documents(most)
 
 
 def check_codes(

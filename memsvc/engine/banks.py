@@ -96,13 +96,13 @@ class Banks:
 
     def tend(self) -> None:
         """Let every open bank find out how it is best routed over."""
-        for name, entry in list(self._entries.items()):
+        entries = dict(self._entries)
+        for entry in entries.values():
             shot = entry.live.snapshot() if entry.loaded else None
             if shot is not None:
-                before = entry.live.tier.nbytes
                 entry.live.tier.tend(shot.for_tier())
-                if entry.live.tier.nbytes > before:
-                    self._make_room(name)
+        if entries:  # questions and codes took memory meanwhile
+            self._make_room(max(entries, key=lambda name: entries[name].asked))
 
     def _new(self, name: str) -> LiveBank:
         return LiveBank(name, self._tier())

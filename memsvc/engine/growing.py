@@ -31,6 +31,11 @@ class Growing(Generic[S]):
         self._length = needed
 
     @property
+    def nbytes(self) -> int:
+        """Memory that it takes, with its room to grow."""
+        return self._rows.nbytes
+
+    @property
     def rows(self) -> NDArray[S]:
         """A view of all rows there are now."""
         return self._rows[: self._length]

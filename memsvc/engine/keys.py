@@ -29,9 +29,8 @@ class KeyTable:
 
     @property
     def nbytes(self) -> int:
-        """Memory that is in use, without room to grow."""
-        layers, width = self._shape
-        return len(self) * layers * (width + -(-width // 2) + self._scales.rows.itemsize)
+        """Memory that they take, with their room to grow."""
+        return sum(own.nbytes for own in self._codes) + self._scales.nbytes + self._finer.nbytes
 
     def extend(
         self, codes: NDArray[np.int8], scales: NDArray[np.float32], finer: NDArray[np.uint8]

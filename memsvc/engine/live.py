@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from memsvc_kernels import Codes
+from memsvc_kernels import Codes, ResidentKeys
 from memsvc_storage import BlockRow, Document
 from numpy.typing import NDArray
 
@@ -29,6 +29,7 @@ from memsvc.engine.tier import Keys, Tier
 _NUMBERINGS = itertools.count()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_DOCUMENT_BYTES = 2200  # of its facts, its block and their places in lists, as measured
 _REPACK_SLOTS = 1024  # fewer dead slots than this are not worth copying the keys
 
 
@@ -50,6 +51,7 @@ class Columns:
 
     def __init__(self, keys: KeyTable) -> None:
         self.keys = keys  # [C, L, R]
+        self.resident = ResidentKeys()  # the same on a GPU, once a question was asked there
         self.numbering = next(_NUMBERINGS)
         self.rows = Growing(np.int64, (3,))  # [N] row id, revision, created (microseconds)
         self.chunk_slot = Growing(np.int64)  # [C]
@@ -62,6 +64,15 @@ class Columns:
         self.facts: list[Document] = []  # [N]
         self.masks = Masks()
         self.blocks: list[BlockRow] = []  # [N]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that all of it takes, with the arrays' room to grow; on a GPU, too."""
+        by_chunk = (self.keys, self.resident, self.chunk_slot, self.spans)
+        by_slot = (self.rows, self.first_chunk, self.chunks, self.precedence)
+        rest = (self.alive, self.expires)
+        arrays = sum(one.nbytes for one in (*by_chunk, *by_slot, *rest))
+        return arrays + _DOCUMENT_BYTES * len(self.facts)
 
     def append(self, documents: Sequence[LiveDocument]) -> None:
         counts = np.array([len(d.keys) for d in documents], np.int64)
@@ -137,10 +148,10 @@ class LiveBank:
 
     @property
     def near_bytes(self) -> int:
-        """Memory that its routing keys take."""
+        """Memory that it takes: routing keys above all."""
         with self._lock:
-            keys = self._columns.keys.nbytes if self._columns is not None else 0
-        return keys + self.tier.nbytes
+            columns = self._columns.nbytes if self._columns is not None else 0
+        return columns + self.tier.nbytes
 
     def row_ids(self) -> list[int]:
         with self._lock:

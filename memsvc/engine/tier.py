@@ -15,8 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from memsvc_kernels import Codes, route_codes
-from memsvc_kernels.coarse import CoarseCodes, available
+from memsvc_kernels import CoarseCodes, Codes, coarse_serves, route_codes
 from numpy.typing import NDArray
 
 _LOG = logging.getLogger("memsvc.engine")
@@ -100,7 +99,7 @@ class Tier:
     def tend(self, keys: Keys) -> None:
         """Code what is new, and measure whether it pays, where the bank has grown."""
         chunks, now = len(keys.chunk_slot), self._pass
-        if self._least is None or chunks < self._least or not available():
+        if self._least is None or chunks < self._least or not coarse_serves():
             return
         if now is None or now.numbering != keys.numbering:
             self._pass, self.told = None, self.told if now is None else Routing()

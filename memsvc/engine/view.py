@@ -55,12 +55,17 @@ class BankView:
         if shot is None:
             return _nothing(len(queries), k)
         given = (queries, shot.keys, shot.chunk_slot, self._allowed)
-        order, rows = shot.columns.precedence.rows, self._left(shot)
+        order, resident = shot.columns.precedence.rows, shot.columns.resident
         if self._exact:
-            return self._ranked(k, lambda most: route_exactly(*given, most, order, rows))
-        if rows is None:
-            rows = self._tier.rows(shot.for_tier(), queries)
-        return self._ranked(k, lambda most: route_codes(*given, most, order, rows))
+            left = self._left(shot)
+            return self._ranked(k, lambda most: route_exactly(*given, most, order, left))
+        rows = None if resident.serves else self._rows(shot, queries)
+        return self._ranked(k, lambda most: route_codes(*given, most, order, rows, resident))
+
+    def _rows(self, shot: Snapshot, queries: NDArray[np.float32]) -> NDArray[np.int64] | None:
+        """The chunks to scan on the CPU; None: all of them."""
+        left = self._left(shot)
+        return self._tier.rows(shot.for_tier(), queries) if left is None else left
 
     def _left(self, shot: Snapshot) -> NDArray[np.int64] | None:
         """The chunks that a filter leaves, where it leaves few."""
@@ -80,7 +85,8 @@ class BankView:
         if self._exact:
             rows = self._left(shot)
             return self._ranked(k, lambda most: route_layer_exactly(*given, most, *rest, rows))
-        return self._ranked(k, lambda most: route_layer_codes(*given, most, *rest))
+        resident = shot.columns.resident
+        return self._ranked(k, lambda most: route_layer_codes(*given, most, *rest, resident))
 
     def _ranked(self, k: int, find: Callable[[int], _Routed]) -> Routes:
         """The best k of what is found, chunks counted within their documents."""
