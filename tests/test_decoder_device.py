@@ -16,11 +16,12 @@ import pytest
 import torch
 from memsvc_kernels import serving
 from memsvc_router import load_model
-from memsvc_router.decoder import loading
+from memsvc_router.decoder import fetching, loading
 from memsvc_router.decoder.loading import Decoder
 from memsvc_router.decoder.model import DecoderMemoryModel
 from memsvc_router.decoder.state import Feed, QuestionState
 from memsvc_router.device import DeviceFull
+from torch import Tensor
 
 from memsvc.errors import translate
 from tests.asking_support import DOCUMENTS, QUESTIONS, bank, model
@@ -141,3 +142,41 @@ def test_a_machine_without_a_gpu_says_so_when_it_loads_a_model(
     caplog.set_level(logging.INFO, "memsvc.kernels")
     load_model(None)
     assert caplog.messages == ["no GPU: kernels are plain torch"]
+
+
+class Arrival:
+    """An event of a GPU's stream, which comes when somebody waits for it."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def record(self, stream: object) -> None:
+        del stream
+        self._told.append("copied")
+
+    def synchronize(self) -> None:
+        self._told.append("waited")
+
+
+def test_content_passes_one_pinned_buffer_that_is_not_written_before_it_has_arrived(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+
+    def pinned(size: int) -> Tensor:
+        told.append(f"{size} bytes")
+        return torch.empty(size, dtype=torch.uint8)
+
+    monkeypatch.setattr(fetching, "_pinned", pinned)
+    monkeypatch.setattr(torch.cuda, "Event", lambda: Arrival(told))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: None)
+    staging, device = fetching.Staging(), torch.device("cpu")
+    first = [torch.randn(3, 2, 1, 5), torch.randn(1, 2, 1, 5).bfloat16(), torch.empty(0, 2, 1, 5)]
+    second = [torch.randn(2, 2, 1, 5), torch.randn(900)]
+    found = [*staging.moved(first, device), *staging.moved(first, device)]
+    assert told == ["512 bytes", "copied", "waited", "copied"]
+    found += staging.moved(second, device)
+    assert told[4:] == ["waited", f"{256 + 3840} bytes", "copied"]
+    for ours, wanted in zip(found, [*first, *first, *second], strict=True):
+        assert ours.dtype == wanted.dtype
+        assert torch.equal(ours, wanted)

@@ -6,8 +6,10 @@ choice is fetched for the next. Knows views and tensors; nothing of routing.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -16,7 +18,39 @@ from memsvc_router.api import MemoryView
 from memsvc_router.decoder.arrays import to_tensor
 
 _POOL = ThreadPoolExecutor(2, "memsvc-fetch")
+_ALIGNED = 256  # bytes: where a block begins, as if it were allocated by itself
+
+
+class Staging(threading.local):
+    """Pinned memory that blocks pass on their way to one device. Each thread has its own, and uses
+    it again once what was in it has arrived."""
+
+    def __init__(self) -> None:
+        self._buffer = torch.empty(0, dtype=torch.uint8)
+        self._arrived: torch.cuda.Event | None = None
+
+    def moved(self, blocks: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+        """The same on the device, views of one copy that is made in the current stream."""
+        ends = list(accumulate(-(-block.nbytes // _ALIGNED) * _ALIGNED for block in blocks))
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        if ends[-1] > len(self._buffer):
+            self._buffer = _pinned(max(ends[-1], 2 * len(self._buffer)))
+        places = [slice(at, at + b.nbytes) for at, b in zip((0, *ends), blocks, strict=False)]
+        for place, block in zip(places, blocks, strict=True):
+            self._buffer[place] = block.reshape(-1).view(torch.uint8)
+        copy = torch.empty(ends[-1], dtype=torch.uint8, device=device)
+        copy.copy_(self._buffer[: ends[-1]], non_blocking=True)
+        self._arrived = torch.cuda.Event()
+        self._arrived.record(torch.cuda.current_stream(device))
+        return [
+            copy[place].view(block.dtype).view(block.shape)
+            for place, block in zip(places, blocks, strict=True)
+        ]
+
+
 _streams: dict[torch.device, torch.cuda.Stream] = {}
+_stagings: dict[torch.device, Staging] = {}
 
 
 class Fetch:
@@ -53,11 +87,11 @@ def moved(
     device: torch.device,
     dtype: torch.dtype,
 ) -> list[Tensor]:
-    """Blocks [C, 2, G, D] of documents. To a GPU they go from pinned memory, in the current
+    """Blocks [C, 2, G, D] of documents. To a GPU they go through pinned memory, in the current
     stream. Raises what the view raises."""
     blocks = [to_tensor(block) for block in view.content(handles, ordinal)]
-    if device.type == "cuda":
-        blocks = [block.pin_memory().to(device, non_blocking=True) for block in blocks]
+    if device.type == "cuda" and blocks:
+        blocks = _stagings.setdefault(device, Staging()).moved(blocks, device)
     return [block.to(device, dtype) for block in blocks]
 
 
@@ -73,6 +107,10 @@ def _moved(
         return moved(view, ordinal, handles, device, dtype)
     with torch.cuda.stream(_stream(device)):
         return moved(view, ordinal, handles, device, dtype)
+
+
+def _pinned(size: int) -> Tensor:
+    return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
 
 def _stream(device: torch.device) -> torch.cuda.Stream:
