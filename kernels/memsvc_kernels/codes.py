@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_LEVEL = np.float32(1 / 256)  # of a scale: a sixteenth, as the upper half of a byte has it
 _SHORT = 2048  # bytes of a row that all layers share: beyond, to read one layer skips too many
 
 
@@ -84,9 +85,9 @@ def full_width(
     """What `eight_bits` made, in fp32 again; with `finer` of `four_more`, as close as that is."""
     wide: NDArray[np.float32] = codes.astype(np.float32)
     if finer is not None:
-        pairs = np.stack((finer << 4, finer & 0xF0), axis=-1).view(np.int8)  # 16 times a level
-        levels = pairs.reshape(*finer.shape[:-1], 2 * finer.shape[-1])
-        wide += levels[..., : codes.shape[-1]] / np.float32(256)
+        low, high = (finer << 4).view(np.int8), (finer & 0xF0).view(np.int8)
+        wide[..., ::2] += low * _LEVEL
+        wide[..., 1::2] += high[..., : codes.shape[-1] // 2] * _LEVEL
     wide *= scales[..., None]
     return wide
 
