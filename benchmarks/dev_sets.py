@@ -31,6 +31,14 @@ class DevSet:
     files: tuple[str, ...]
     options: tuple[str, ...] = ()
 
+    def passages(self, data: Path) -> list[Path]:
+        """Its files of passages."""
+        return [data / f"{name}.jsonl.zst" for name in self.files]
+
+    def questions(self, data: Path) -> Path:
+        """Its file of questions."""
+        return data / f"{self.name}.questions.jsonl.zst"
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -69,8 +77,8 @@ Row = tuple[str, ...]
 
 def command(one: DevSet, data: Path, out: Path, limit: int | None) -> list[str]:
     """What measures a set, as it could be typed."""
-    passages = [part for f in one.files for part in ("--passages", str(data / f"{f}.jsonl.zst"))]
-    questions = ["--questions", str(data / f"{one.name}.questions.jsonl.zst")]
+    passages = [part for path in one.passages(data) for part in ("--passages", str(path))]
+    questions = ["--questions", str(one.questions(data))]
     some = [] if limit is None else ["--limit", str(limit)]
     where = ["--paths", PATHS, "--out", str(out / one.name)]
     return ["bench", "run", *questions, *passages, *where, *one.options, *some]

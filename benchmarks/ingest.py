@@ -28,18 +28,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-import faiss
-import numpy as np
 import torch
 from memsvc_client import AskOptions, MemoryClient, MemsvcError, NewDocument
 from memsvc_router.api import DocumentText
 from memsvc_router.checkpoint import DEFAULT_MODEL, load_checkpoint
 from memsvc_router.encoding import encode_documents
-from memsvc_router.minilm import Embedder
 from memsvc_router.network import MemoryNetwork
 from rich.console import Console
 from tokenizers import Tokenizer
 
+from benchmarks import rag
 from benchmarks.server_process import ServerProcess
 from memsvc.bench.lines import read_lines
 from memsvc.bench.metrics import percentiles
@@ -196,11 +194,11 @@ def ingest(client: MemoryClient, documents: Sequence[NewDocument]) -> dict[str, 
 def recalls(client: MemoryClient, questions: Sequence[str], documents: int) -> dict[str, Any]:
     """Latency of recall as the SDK sees it, the share that was not the model's forward, and the
     latency of a RAG path over as many `documents`."""
-    options = AskOptions(k=16, max_hops=1)
-    rag = _rag(documents)
+    options = AskOptions(k=rag.FOUND, max_hops=1)
+    opponent = rag.Rag(documents)
     for question in questions[:_WARM_UP]:
         client.recall(_BANK, question, options=options)
-        rag(question)
+        opponent.flat(question)
     wall: list[float] = []
     theirs: list[float] = []
     forward = 0.0
@@ -210,9 +208,7 @@ def recalls(client: MemoryClient, questions: Sequence[str], documents: int) -> d
         usage = client.recall(_BANK, question, options=options).usage
         wall.append((time.perf_counter() - began) * 1e3)
         time.sleep(_REST)
-        began = time.perf_counter()
-        rag(question)
-        theirs.append((time.perf_counter() - began) * 1e3)
+        theirs.append(opponent.flat(question).whole)
         forward += usage.forward_ms
     return {
         "n": len(questions),
@@ -221,15 +217,6 @@ def recalls(client: MemoryClient, questions: Sequence[str], documents: int) -> d
         "against_rag": round(median(wall) / median(theirs), 3),
         "share_outside_forward": round(1 - forward / sum(wall), 4),
     }
-
-
-def _rag(documents: int) -> Callable[[str], object]:
-    """Embed a question and look for it among vectors; what they are does not matter to FAISS."""
-    embedder = Embedder()
-    vectors = np.random.default_rng(0).standard_normal((documents, 384)).astype(np.float32)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors)
-    return lambda question: index.search(embedder.embed([question]), 16)
 
 
 def restart_seconds(data: Path, log: Path, question: str) -> float:

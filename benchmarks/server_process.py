@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from benchmarks.processes import resident
+
 _READY_LINE = "memsvc ready on "
 
 
@@ -51,10 +53,7 @@ class ServerProcess:
 
     def peak_rss(self) -> int:
         """The most resident memory it had so far, in bytes."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError("the kernel tells no VmHWM")
+        return resident("VmHWM", self.pid)
 
     def stop(self) -> None:
         """End it as an operator would, with SIGTERM. Raises RuntimeError if it fails to."""
