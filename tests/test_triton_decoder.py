@@ -23,6 +23,7 @@ from torch import Tensor
 
 from tests.asking_support import DOCUMENTS, QUESTIONS, bank
 from tests.decoder_support import make_published
+from tests.train_decoder_support import small, task_of
 from tests.triton_support import DEVICES
 
 pytestmark = pytest.mark.parametrize("device", DEVICES)
@@ -96,3 +97,24 @@ def test_documents_are_encoded_and_found_as_without_kernels(
     assert asked_for["attend_memory"] > 0
     plain, ours = ([(hit.document_id, hit.chunk) for hit in one.hits] for one in found)
     assert ours == plain
+
+
+def test_training_s_loss_and_gradients_are_those_without_kernels(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_for: Counter[str]
+) -> None:
+    task = task_of(tmp_path, small(questions=1))
+    module, batch = task.module.to(device), task.batch(0, 0, 1).to(torch.device(device))
+    found = []
+    for mode in ("reference", "triton"):
+        monkeypatch.setenv(serving.VARIABLE, mode)
+        module.zero_grad()
+        loss = module(batch)["loss"]
+        loss.backward()
+        slopes = {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
+        found.append((loss.detach(), slopes))
+    assert asked_for["gather_attention"] == len(task.module.config.router_layers)
+    (plain, slopes), (loss, ours) = found
+    torch.testing.assert_close(loss, plain, atol=1e-4, rtol=1e-4)
+    assert set(ours) == set(slopes)
+    for name, slope in slopes.items():
+        torch.testing.assert_close(ours[name], slope, atol=1e-4, rtol=1e-3)

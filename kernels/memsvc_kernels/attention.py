@@ -164,6 +164,11 @@ def _repeated(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Te
     return keys.repeat_interleave(share, dim=1), values.repeat_interleave(share, dim=1)
 
 
+def earlier(tokens: int, window: int | None, device: torch.device) -> Tensor:
+    """bool [tokens, tokens]: oneself and what came before, `window` tokens at most."""
+    return _windowed(0, tokens, 0, window, device)
+
+
 def _windowed(
     known: int, new: int, before: int, window: int | None, device: torch.device
 ) -> Tensor:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from memsvc_kernels import attention, gather, pooling_reference, ranking_reference
-from memsvc_kernels.attention import attend, attend_causal, attend_masked, attend_rows
+from memsvc_kernels import attention, gather, pooling_reference, ranking_reference, segments
+from memsvc_kernels.attention import attend, attend_causal, attend_masked, attend_rows, earlier
 from memsvc_kernels.coarse import CoarseCodes, coarse_serves
 from memsvc_kernels.codes import (
     Codes,
@@ -31,7 +31,7 @@ from memsvc_kernels.packed import PackedLinear
 from memsvc_kernels.pooling import chunk_offsets
 from memsvc_kernels.routing import collapse_queries, document_max, route, route_layer, top_documents
 from memsvc_kernels.scan import route_codes, route_layer_codes
-from memsvc_kernels.serving import VARIABLE, mode, self_check, serve
+from memsvc_kernels.serving import VARIABLE, mode, self_check, serve, serves
 from memsvc_kernels.shards import shard_threads, side_by_side
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "attend_masked",
     "attend_memory",
     "attend_rows",
+    "attend_segments",
     "chunk_mean",
     "chunk_offsets",
     "coarse_serves",
@@ -51,6 +52,7 @@ __all__ = [
     "collapse_queries",
     "document_best",
     "document_max",
+    "earlier",
     "eight_bits",
     "four_more",
     "full_width",
@@ -143,6 +145,27 @@ def attend_memory(
     if softcap is None and (window is None or keys.shape[1] - before <= window):
         return serve(attention.attend_memory, queries, queries, *rest)
     return attention.attend_memory(queries, *rest, softcap, window)
+
+
+def attend_segments(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    memory: Tensor,
+    chosen: Tensor,
+    segment: Tensor,
+    scale: float,
+    near: Tensor | None = None,
+    softcap: float | None = None,
+) -> Tensor:
+    """See `segments.attend_segments`. By `gather_attention` where its kernel serves, which knows
+    neither `near` nor a softcap."""
+    given = (queries, keys, values, memory, chosen, segment)
+    if near is not None or softcap is not None or not serves("gather_attention", queries.device):
+        return segments.attend_segments(*given, scale, near, softcap)
+    out, _ = gather_attention(*segments.laid_out(*given), scale)
+    by_row: Tensor = out.unflatten(0, segment.shape)
+    return by_row.transpose(1, 2)
 
 
 def route_batch(

@@ -59,13 +59,19 @@ def kernel_device(name: str) -> torch.device | None:
     return device if said == "triton" or _usable(name, device) else None
 
 
+def serves(name: str, device: torch.device) -> bool:
+    """Does a kernel serve on this device?"""
+    said = mode()
+    return said == "triton" or (said == "auto" and _usable(name, device))
+
+
 def serve(plain: Callable[_P, _R], like: Tensor, *args: _P.args, **kwargs: _P.kwargs) -> _R:
     """Call the kernel that is named as `plain`, or `plain`, for tensors on the device of `like`."""
-    name, said = plain.__name__, mode()
-    if said == "reference" or (said == "auto" and not _usable(name, like.device)):
+    name = plain.__name__
+    if not serves(name, like.device):
         return plain(*args, **kwargs)
     kernel: Callable[_P, _R] = kernel_check.kernel(name)
-    if said == "triton":
+    if mode() == "triton":
         return kernel(*args, **kwargs)
     ours, theirs = partial(kernel, *args, **kwargs), partial(plain, *args, **kwargs)
     return _kernel_or_plain(name, like.device, ours, theirs)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from memsvc_kernels import attend_segments, earlier
 from torch import Tensor
 
 from memsvc_router.decoder.attention import LayerCall
 from memsvc_router.decoder.config import MsaConfig
-from memsvc_router.decoder.passes import EncodePass
+from memsvc_router.decoder.passes import EncodePass, causal
 from memsvc_router.decoder.state import first_position
-from memsvc_router.training.decoder.packing import attend_visible, lower
+from memsvc_router.training.decoder.packing import attend_visible, in_one_precision
 from memsvc_router.training.decoder.routes import Routed, choose, document_scores
 from memsvc_router.training.decoder.samples import PREFIX, UNTAUGHT, Row
 from memsvc_router.training.decoder.sharing import others
@@ -80,24 +81,23 @@ class AskPass:
         self._document_of_chunk = document_of_chunk
         self.others = others(document_of_chunk, asked.passage)
         self._routed = Routed.of(asked.routed, asked.segment)
-        self._local: dict[int | None, Tensor] = {}
+        self._local: dict[int, Tensor] = {}
         self.scores: dict[int, Tensor] = {}
 
     def attend(self, call: LayerCall) -> Tensor:
         """See `Pass.attend`."""
-        rows = _taken_apart(call, len(self._asked.ids))
-        keys, values, visible = rows.k, rows.v, self._seen(call.window)
+        rows = in_one_precision(_taken_apart(call, len(self._asked.ids)))
+        near = self._near(call.window)
         if call.index in self._config.router_layers:
-            memory = self._encoded.content[call.index].to(call.k.dtype)  # [C, 2, G, D]
-            both = memory.permute(1, 2, 0, 3).unsqueeze(1).expand(-1, len(keys), -1, -1, -1)
-            keys = torch.cat((both[0], keys), dim=2)
-            values = torch.cat((both[1], values), dim=2)
-            visible = torch.cat((self._memory_seen(call), visible), dim=2)
-        out = attend_visible(rows, keys, values, visible)
+            memory = self._encoded.content[call.index].to(rows.q.dtype)
+            given = (rows.q, rows.k, rows.v, memory, self._choice(call), self._asked.segment)
+            out = attend_segments(*given, rows.scale, near, rows.softcap).transpose(1, 2)
+        else:
+            out = causal(rows) if near is None else attend_visible(rows, near)
         return out.flatten(0, 1).unsqueeze(0)
 
-    def _memory_seen(self, call: LayerCall) -> Tensor:
-        """Routes a layer: which chunks each token sees, bool [B, T, C]."""
+    def _choice(self, call: LayerCall) -> Tensor:
+        """Routes a layer: which chunks the tokens of each segment see, bool [B, S, C]."""
         own = self._encoded.routing[call.index]
         scores = document_scores(
             self._config,
@@ -110,21 +110,20 @@ class AskPass:
         self.scores[call.index] = scores
         near = scores[:, :, : len(self._asked.passage)]
         chosen = choose(near, self._asked.wanted, self._config.top_k)
-        by_chunk = chosen[:, :, self._document_of_chunk]  # [B, S, C]
-        segment = self._asked.segment.unsqueeze(2)
-        seen = by_chunk.gather(1, segment.clamp_min(0).expand(-1, -1, by_chunk.shape[2]))
-        return seen & (segment != PREFIX)
+        return chosen[:, :, self._document_of_chunk]
 
-    def _seen(self, window: int | None) -> Tensor:
-        """What each token sees of its own row: bool [B, T, T]; the head is seen from afar too."""
+    def _near(self, window: int | None) -> Tensor | None:
+        """What each token sees of its own row, bool [B, T, T]; the head is seen from afar too.
+        None: all earlier tokens."""
+        segment = self._asked.segment
+        if window is None or window >= segment.shape[1]:
+            return None
         if window not in self._local:
-            segment = self._asked.segment
-            near = lower(segment.shape[1], window, segment.device)
-            seen = near.expand(len(segment), -1, -1)
-            if window is not None:
-                head = (segment == PREFIX).unsqueeze(1)
-                seen = seen | (head & lower(segment.shape[1], None, segment.device))
-            self._local[window] = seen
+            tokens, device = segment.shape[1], segment.device
+            head = (segment == PREFIX).unsqueeze(1)
+            self._local[window] = earlier(tokens, window, device) | (
+                head & earlier(tokens, None, device)
+            )
         return self._local[window]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from memsvc_kernels import attend, chunk_offsets
+from memsvc_kernels import attend, chunk_offsets, earlier
 from torch import Tensor
 
 from memsvc_router.decoder.attention import LayerCall
@@ -89,28 +89,22 @@ class PackedPass(EncodePass):
         """See `Pass.attend`."""
         self.keep(call)
         if self._alone:
-            same = call.q.dtype
-            return causal(replace(call, k=call.k.to(same), v=call.v.to(same)))
-        return attend_visible(call, call.k, call.v, self._seen(call.window))
+            return causal(in_one_precision(call))
+        return attend_visible(call, self._seen(call.window))
 
     def _seen(self, window: int | None) -> Tensor:
         """bool [R, L, L]: earlier tokens of the same part."""
-        return (self._part.unsqueeze(2) == self._part.unsqueeze(1)) & lower(
+        return (self._part.unsqueeze(2) == self._part.unsqueeze(1)) & earlier(
             self._part.shape[1], window, self._part.device
         )
 
 
-def lower(tokens: int, window: int | None, device: torch.device) -> Tensor:
-    """bool [tokens, tokens]: oneself and what came before, `window` tokens at most."""
-    at = torch.arange(tokens, device=device)
-    distance = at.unsqueeze(1) - at.unsqueeze(0)
-    seen = distance >= 0
-    return seen if window is None else seen & (distance < window)
+def in_one_precision(call: LayerCall) -> LayerCall:
+    """Where a norm computes in fp32, autocast leaves queries and values in two precisions."""
+    return replace(call, k=call.k.to(call.q.dtype), v=call.v.to(call.q.dtype))
 
 
-def attend_visible(call: LayerCall, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
-    """Attention of a batch by a mask: keys, values [B, G, S, D], visible bool [B, T, S] (no row
-    sees nothing) -> [B, T, H, D]."""
-    # Where a norm computes in fp32, autocast leaves queries and values in two precisions.
-    keys, values = (x.to(call.q.dtype) for x in (keys, values))
-    return attend(call.q, keys, values, visible, call.scale, call.softcap).transpose(1, 2)
+def attend_visible(call: LayerCall, visible: Tensor) -> Tensor:
+    """Attention of a batch by a mask, bool [B, T, T] (no row sees nothing) -> [B, T, H, D]."""
+    one = in_one_precision(call)
+    return attend(one.q, one.k, one.v, visible, one.scale, one.softcap).transpose(1, 2)
