@@ -1,58 +1,60 @@
-"""Where the time of an Ask goes: the model's thread by stages, and what lies around it.
+"""Where the time of an Ask goes: the model by stages, what lies around it, and the wire.
 
-A profiler (cProfile) runs on the model's thread while it works on a question; stages are functions,
-told apart by name. Knows those names; nothing of files or terminals.
+Stages are functions, told apart by name; those that run side by side share the time. Each question
+is asked twice, of the engine and through server and SDK: what that takes more is theirs. Knows
+those names; nothing of files or terminals.
 """
 
 from __future__ import annotations
 
-import cProfile
-import pstats
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from memsvc_router import load_default_model
+import memsvc_client
+from memsvc_router import load_default_model, reading
 from memsvc_router.api import Event, MemoryModel, Step
+from memsvc_router.network import MemoryNetwork
 
 from memsvc.bench import metrics
 from memsvc.bench.banks import Progress, temporary_banks
+from memsvc.bench.clock import Places, StageClock
 from memsvc.bench.corpus import Corpus
-from memsvc.bench.runner import Report, Settings, ask_all, quiet, read_answer
+from memsvc.bench.runner import Asked, Report, Settings, ask_all, quiet, read_answer
+from memsvc.bench.wire import served
+from memsvc.engine.view import BankView
 
-# A stage: the file and the functions whose time it is, and the stages inside whose time is not.
-_STAGES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "forward of texts and question": ("network.py", ("read",), ()),
-    "routing queries": ("network.py", ("queries",), ()),
-    "routing": ("view.py", ("route", "route_layer"), ()),
-    "reading texts": ("view.py", ("texts",), ()),
-    "tokenising": ("texts.py", ("tokenize",), ()),
-    "reading content": ("view.py", ("content",), ()),
-    "assembling memory": ("reading.py", ("_memory",), ("reading content",)),
-    "memory layers and pointers": ("network.py", ("point",), ()),
-    "best span": ("reading.py", ("best_span",), ()),
+_STAGES: Places = {
+    "forward of texts and question": [(MemoryNetwork, "read")],
+    "routing queries": [(MemoryNetwork, "queries")],
+    "routing": [(BankView, "route"), (BankView, "route_layer")],
+    "reading texts": [(BankView, "texts")],
+    "tokenising": [(reading, "tokenize")],
+    "reading content": [(BankView, "content")],
+    "assembling memory": [(reading.Reader, "_memory")],
+    "memory layers and pointers": [(MemoryNetwork, "point")],
+    "best span": [(reading, "best_span")],
 }
 _REST, _AROUND = "the rest of the model's thread", "around the model: queue, events, view"
+_WIRE = "server, wire and SDK"
 
 
 class Watched:
     """A model that is watched while it answers. What is not `ask` or `run` is the model's own."""
 
-    def __init__(self, model: MemoryModel) -> None:
-        self._model = model
-        self.profiler = cProfile.Profile()
+    def __init__(self, model: MemoryModel, clock: StageClock) -> None:
+        self._model, self._clock = model, clock
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
     def ask(self, *args: Any, **kwargs: Any) -> Iterator[Event | Step]:
         """See `MemoryModel.ask`."""
-        with self._watching():
+        with self._clock.inside(_REST):
             events = iter(self._model.ask(*args, **kwargs))
         while True:
-            with self._watching():
+            with self._clock.inside(_REST):
                 event = next(events, None)
             if event is None:
                 return
@@ -60,16 +62,8 @@ class Watched:
 
     def run(self, *args: Any) -> None:
         """See `MemoryModel.run`."""
-        with self._watching():
+        with self._clock.inside(_REST):
             self._model.run(*args)
-
-    @contextmanager
-    def _watching(self) -> Iterator[None]:
-        self.profiler.enable()
-        try:
-            yield
-        finally:
-            self.profiler.disable()
 
 
 async def bench_profile(
@@ -78,48 +72,61 @@ async def bench_profile(
     progress: Progress = quiet,
     load_model: Callable[[], MemoryModel] = load_default_model,
 ) -> Report:
-    """Milliseconds of a question by stage (means), which add up to its latency. The profiler's own
-    cost is in them: less than a tenth where tensors do the work."""
-    watched: list[Watched] = []
+    """Milliseconds of a question by stage (means), which add up to its latency as the SDK sees it,
+    server and client being one process."""
+    clock = StageClock(_REST)
 
     def load() -> MemoryModel:
-        watched.append(Watched(load_model()))
-        model: Any = watched[-1]
+        model: Any = Watched(load_model(), clock)
         return model  # type: ignore[no-any-return]
 
-    async with temporary_banks(corpus, load, progress) as loaded:
+    async with temporary_banks(corpus, load, progress) as loaded, served(loaded.engine) as client:
+        both = _Both(client)
         first = {id(corpus.asked(bank)[0]) for bank in loaded.names}
         warm = corpus.only(lambda question: id(question) in first)
-        await ask_all(loaded, warm, settings, quiet, read_answer)
-        watched[0].profiler.clear()
-        told = await ask_all(loaded, corpus, settings, progress, read_answer)
-    spent = [one.milliseconds for one in told]
-    asked = len(told) + len(loaded.names)  # each bank's first question was asked twice
-    stages = _stages(pstats.Stats(watched[0].profiler), asked)
-    mean = fmean(spent)
-    stages[_AROUND] = max(0.0, mean - sum(stages.values()))
+        await ask_all(loaded, warm, settings, quiet, both.ask)
+        clock.clear()
+        with clock.watching(_STAGES):
+            told = await ask_all(loaded, corpus, settings, progress, both.ask)
+    inside, outside = zip(*(one.outcome for one in told), strict=True)
+    asked = 2 * (len(told) + len(loaded.names))  # each bank's first question was asked once more
+    stages = {stage: 1e3 * clock.seconds[stage] / asked for stage in (*_STAGES, _REST)}
+    stages[_AROUND] = fmean(inside) - sum(stages.values())
+    stages[_WIRE] = fmean(outside) - fmean(inside)
     return {
         "n": len(told),
         "hops": settings.options.max_hops,
-        "latency_ms": metrics.percentiles(spent),
-        "mean_ms": round(mean, 3),
+        "latency_ms": metrics.percentiles(outside),
+        "engine_ms": metrics.percentiles(inside),
+        "mean_ms": round(fmean(outside), 3),
         "stage_ms": {name: round(value, 3) for name, value in _largest_first(stages)},
     }
 
 
-def _stages(stats: Any, questions: int) -> dict[str, float]:
-    """Milliseconds of a question for each stage; the stages share no time."""
-    whole = dict.fromkeys(_STAGES, 0.0)
-    for (file, _, function), (_, _, _, seconds, _) in stats.stats.items():
-        for name, (of, functions, _) in _STAGES.items():
-            if Path(file).name == of and function in functions:
-                whole[name] += seconds
-    own = {
-        name: seconds - sum(whole[one] for one in _STAGES[name][2])
-        for name, seconds in whole.items()
-    }
-    own[_REST] = max(0.0, stats.total_tt - sum(own.values()))
-    return {name: 1e3 * seconds / questions for name, seconds in own.items()}
+class _Both:
+    """Asks the engine, and the SDK of the same engine. Who is first changes with every question: it
+    is the one that reads from disk."""
+
+    def __init__(self, client: memsvc_client.AsyncMemoryClient) -> None:
+        self._client = client
+        self._swapped = False
+
+    async def ask(self, asked: Asked) -> tuple[float, float]:
+        """Milliseconds of either."""
+        self._swapped = not self._swapped
+        ways = [read_answer, self._through]
+        spent = {}
+        for way in reversed(ways) if self._swapped else ways:
+            began = time.perf_counter()
+            await way(asked)
+            spent[way] = 1e3 * (time.perf_counter() - began)
+        return spent[read_answer], spent[self._through]
+
+    async def _through(self, asked: Asked) -> str:
+        own = asked.settings.options
+        options = memsvc_client.AskOptions(k=own.k, max_hops=own.max_hops)
+        answer = await self._client.ask_answer(asked.bank, asked.question.text, options=options)
+        return answer.text
 
 
 def _largest_first(stages: dict[str, float]) -> list[tuple[str, float]]:

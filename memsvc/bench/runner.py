@@ -42,7 +42,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """A question on its way: to which bank, and by which retriever."""
 
     engine: Engine
@@ -142,14 +142,14 @@ async def ask_all(
     corpus: Corpus,
     settings: Settings,
     progress: Progress,
-    ask: Callable[[_Asked], Awaitable[T]],
+    ask: Callable[[Asked], Awaitable[T]],
 ) -> list[_Told[T]]:
     """Every question with its outcome, bank by bank."""
     retrieval = Retrieval(None)
     told: list[_Told[T]] = []
     for bank, name in loaded.names.items():
         of_bank = retrieval.factory(PathSettings(settings.path), name)
-        questions = [_Asked(loaded.engine, name, q, settings, of_bank) for q in corpus.asked(bank)]
+        questions = [Asked(loaded.engine, name, q, settings, of_bank) for q in corpus.asked(bank)]
         await _outcome(ask, questions[0])
         for asked in questions:
             began = time.perf_counter()
@@ -160,21 +160,21 @@ async def ask_all(
     return told
 
 
-async def _outcome(ask: Callable[[_Asked], Awaitable[T]], asked: _Asked) -> T:
+async def _outcome(ask: Callable[[Asked], Awaitable[T]], asked: Asked) -> T:
     try:
         return await ask(asked)
     except ValueError as error:  # the model's word for a question it cannot read
         raise InputError(f"question {asked.question.id!r}: {error}") from error
 
 
-async def _hits(asked: _Asked) -> list[str]:
+async def _hits(asked: Asked) -> list[str]:
     found = await asked.engine.recall(
         asked.bank, asked.question.text, asked.settings.options, retriever=asked.retriever
     )
     return [hit.document_id for hit in found.hits]
 
 
-async def read_answer(asked: _Asked) -> str:
+async def read_answer(asked: Asked) -> str:
     """The answer; "" where the model abstains."""
     text = ""
     async for event in asked.engine.ask(
