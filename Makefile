@@ -22,10 +22,11 @@ test-all: setup  ## every test, the slow ones and those for a GPU too
 check: setup  ## as `test`, without looking for PostgreSQL
 	@scripts/check
 
-bench: setup  ## the target table on this machine; with PASSAGES=… QUESTIONS=… [VERB=recall|answer] [ARGS=…]: quality
+bench: setup  ## the target table on this machine; PASSAGES=… QUESTIONS=… [VERB=recall|answer]: quality; PROSE=…: scaling
 	@test -z "$(PASSAGES)$(QUESTIONS)" || test -n "$(PASSAGES)" -a -n "$(QUESTIONS)" || \
-		{ echo "usage: make bench [PASSAGES=FILE QUESTIONS=FILE [VERB=answer] [ARGS=…]]" >&2; exit 2; }
-	@if test -z "$(PASSAGES)"; then .venv/bin/python -m benchmarks.targets $(ARGS); else \
+		{ echo "usage: make bench [PROSE=FILE | PASSAGES=FILE QUESTIONS=FILE [VERB=answer]] [ARGS=…]" >&2; exit 2; }
+	@if test -n "$(PROSE)"; then .venv/bin/python -m benchmarks.scaling --prose "$(PROSE)" $(ARGS); \
+	elif test -z "$(PASSAGES)"; then .venv/bin/python -m benchmarks.targets $(ARGS); else \
 		.venv/bin/memsvc bench $(or $(VERB),recall) \
 		--passages "$(PASSAGES)" --questions "$(QUESTIONS)" $(ARGS) --json; fi
 
