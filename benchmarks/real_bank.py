@@ -23,7 +23,7 @@ from memsvc.bench.lines import Line, read_lines
 
 _CORPUS = Path(__file__).parent.parent / "demo" / "corpus"
 CORPORA = (_CORPUS / "factbook.jsonl", _CORPUS / "peps.jsonl")  # the repository's own passages
-_FOUND = 16
+_FOUND, _TITLES = 16, 500
 Row = dict[str, float]
 
 
@@ -31,7 +31,7 @@ class RealBank:
     """keys: fp32 [C, L, R] as the network makes them; blocks [N]; queries fp32 [Q, L, R]."""
 
     def __init__(self, passages: Sequence[Path] = CORPORA, questions: Path | None = None) -> None:
-        """questions: a file; None: one about each title. Raises InputError."""
+        """questions: a file; None: about titles, 500 at most. Raises InputError."""
         lines = passages_of(passages)
         self.texts = [DocumentText(one.text("title", ""), one.text("text")) for one in lines]
         model = load_default_model()
@@ -80,8 +80,9 @@ def tokens_of(lines: Sequence[Line]) -> list[int]:
 def _questions(path: Path | None, texts: Sequence[DocumentText]) -> list[str]:
     if path is not None:
         return [line.text("question") for line in read_lines(path)]
-    titles = dict.fromkeys(text.title for text in texts if text.title)
-    return [f"What is said of {title}?" for title in titles]
+    titles = list(dict.fromkeys(text.title or text.text[:60] for text in texts))
+    some = titles[:: -(-len(titles) // _TITLES)]
+    return [f"What is said of {title}?" for title in some]
 
 
 def _share(wanted: NDArray[np.int64], found: NDArray[np.int64]) -> float:
