@@ -9,7 +9,7 @@ serves, and once through the transformers library's own modules. The server's ra
 first call to the last document READY, text commits and files included.
 Recall is one round of routing, through the SDK; beside it, in turns with a rest between, stands
 what a RAG path needs at least: its embedding of the question and FAISS flat over as many vectors,
-both in this process.
+both in this process, without texts. Like for like, both are asked of one engine (`recall`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from rich.console import Console
 from tokenizers import Tokenizer
 
 from benchmarks import rag
+from benchmarks.recall import beside_rag
 from benchmarks.server_process import ServerProcess
 from memsvc.bench.lines import read_lines
 from memsvc.bench.metrics import percentiles
@@ -103,6 +104,8 @@ def measure(documents: Sequence[NewDocument], questions: Sequence[str]) -> dict[
             server.stop()
         say("restart")
         restart = restart_seconds(data, log, questions[0])
+        say("recall beside the rag path of the same engine")
+        engine = beside_rag(data, _BANK, questions, _REST)
     after = bare_rates(sample)
     forward, library = ((a + b) / 2 for a, b in zip(before, after, strict=True))
     return {
@@ -115,6 +118,7 @@ def measure(documents: Sequence[NewDocument], questions: Sequence[str]) -> dict[
         "peak_rss_mib": round(memory / 2**20, 1),
         "restart_to_first_answer_s": round(restart, 2),
         "recall": recall,
+        "recall_in_engine": engine,
         "threads": torch.get_num_threads(),
     }
 
