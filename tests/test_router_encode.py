@@ -46,7 +46,7 @@ def test_a_long_document_is_encoded_in_steps_to_the_same_blocks() -> None:
             blocks: list[EncodedDocument] = end.value
             break
         taken += 1
-    assert taken >= 3  # some 3,000 tokens for each thread, which takes 1,024 at a step
+    assert taken >= 3  # some 3,000 tokens for each thread, which takes 512 at a time
     for block, right in zip(blocks, default_model().encode([long, *TOWNS.values()]), strict=True):
         assert block.tokens == right.tokens
         for name, values in right.tensors.items():

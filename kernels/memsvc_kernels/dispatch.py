@@ -32,7 +32,7 @@ from memsvc_kernels.pooling import chunk_offsets
 from memsvc_kernels.routing import collapse_queries, document_max, route, route_layer, top_documents
 from memsvc_kernels.scan import route_codes, route_layer_codes
 from memsvc_kernels.serving import VARIABLE, mode, self_check, serve, serves
-from memsvc_kernels.shards import shard_threads, side_by_side
+from memsvc_kernels.shards import flowing, shard_threads, side_by_side
 
 __all__ = [
     "VARIABLE",
@@ -54,6 +54,7 @@ __all__ = [
     "document_max",
     "earlier",
     "eight_bits",
+    "flowing",
     "four_more",
     "full_width",
     "gather_attention",

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -48,8 +49,31 @@ def side_by_side(work: Callable[[Item], Measured], items: Sequence[Item]) -> lis
     return list(_THREADS.pool().map(work, items))
 
 
+def flowing(
+    work: Callable[[Item], Measured], items: Sequence[Item]
+) -> Generator[Measured, None, None]:
+    """What `work` makes of each item, in order, each when it is there, while threads of their own
+    go on with the next ones: whoever takes what they made need not keep up with them. Raises what
+    `work` raises; given up, it waits for what is under way."""
+    if len(items) < 2 or _FLOWING.count < 2:
+        yield from map(work, items)
+        return
+    pool, begun = _FLOWING.pool(), deque[Future[Measured]]()
+    try:
+        for one in items:
+            begun.append(pool.submit(work, one))
+            if len(begun) > _FLOWING.count:  # each thread has one, and the next is at hand
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        for future in begun:
+            future.cancel()
+        wait(begun)
+
+
 def shard_threads() -> int:
-    """In how many threads `side_by_side` works."""
+    """In how many threads `side_by_side` and `flowing` work."""
     return _THREADS.count
 
 
@@ -61,7 +85,8 @@ def in_shard(measure: Callable[[], Measured]) -> Measured:
 class _Threads:
     """Made at first use."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         self.count = min(given, torch.get_num_threads())
         self._lock = threading.Lock()
@@ -82,7 +107,7 @@ class _Threads:
             torch.set_num_threads(1)
             ready.wait()
 
-        pool = ThreadPoolExecutor(self.count, "memsvc-scan")
+        pool = ThreadPoolExecutor(self.count, self._name)
         for _ in range(self.count):
             pool.submit(alone)
         ready.wait()
@@ -90,4 +115,4 @@ class _Threads:
         return pool
 
 
-_THREADS = _Threads()
+_THREADS, _FLOWING = _Threads("memsvc-scan"), _Threads("memsvc-encode")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from memsvc_kernels import chunk_offsets, shard_threads, side_by_side
+from memsvc_kernels import chunk_offsets, flowing, shard_threads
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -16,7 +17,7 @@ from memsvc_router.batching import all_steps, shared_out
 from memsvc_router.network import MemoryNetwork, PartBatch
 from memsvc_router.texts import Piece, chunk_spans, pad, parts_of, tokenize
 
-_BATCH_TOKENS = 1024  # of a thread: measured, half as many are no faster, four times as many slower
+_BATCH_TOKENS = 512  # of a thread: measured, half and twice as many are slower
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def encode_documents(
 def encode_steps(
     network: MemoryNetwork, tokenizer: Tokenizer, documents: Sequence[DocumentText]
 ) -> Generator[None, None, list[EncodedDocument]]:
-    """As `encode_documents`; each step is a forward of every thread."""
+    """As `encode_documents`; at each step, one more forward has been made."""
     config = network.config
     titles = tokenize(tokenizer, [d.title for d in documents])
     texts = tokenize(tokenizer, [d.text for d in documents])
@@ -77,15 +78,14 @@ def _pool_all(
     network: MemoryNetwork, parts: Sequence[_Part]
 ) -> Generator[None, None, list[_Pooled]]:
     """Blocks of every part, computed in batches of similar length."""
-    threads = shard_threads()
-    groups = shared_out([len(part.piece.ids) for part in parts], _BATCH_TOKENS, threads)
+    lengths = [len(part.piece.ids) for part in parts]
+    groups = shared_out(lengths, _BATCH_TOKENS, shard_threads())
     of_part: dict[int, _Pooled] = {}
-    for at in range(0, len(groups), threads):
-        some = groups[at : at + threads]
-        made = side_by_side(lambda own: _pool(network, [parts[i] for i in own]), some)
-        for own, blocks in zip(some, made, strict=True):
+    made = flowing(lambda own: _pool(network, [parts[i] for i in own]), groups)
+    with closing(made):
+        for own, blocks in zip(groups, made, strict=True):
             of_part.update(zip(own, blocks, strict=True))
-        yield
+            yield
     return [of_part[i] for i in range(len(parts))]
 
 
