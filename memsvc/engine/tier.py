@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from memsvc_kernels import CoarseCodes, Codes, coarse_serves, route_codes
@@ -21,6 +22,9 @@ from numpy.typing import NDArray
 _LOG = logging.getLogger("memsvc.engine")
 _QUERIES = 64  # of the last questions, to measure by
 _LEAST_QUERIES = 32
+_AT_ONCE = (
+    8  # of them in a scan: scores of all chunks for all would take a tenth of a bank's memory
+)
 _DEPTH, _RECALL = 16, 0.999  # documents, and the share of them that must be kept
 _COUNTS = (512, 1024, 2048, 4096, 8192, 16384)  # chunks that a pass names
 _LEARNT = 16384  # keys that codes are learnt from
@@ -145,7 +149,8 @@ class Tier:
             found: NDArray[np.int64] = scan(one, rows)[0]
             return found
 
-        wanted, count, recall = scan(queries, None), 0, 0.0
+        groups = [queries[at : at + _AT_ONCE] for at in range(0, len(queries), _AT_ONCE)]
+        wanted, count, recall = np.concatenate([scan(some, None) for some in groups]), 0, 0.0
         for count in (one for one in _COUNTS if 2 * one <= chunks):
             recall = _kept(wanted, [coarse(at, count) for at in range(len(queries))])
             if recall >= _RECALL:
@@ -153,9 +158,9 @@ class Tier:
         if recall < _RECALL:
             self._refused(Routing(False, recall, len(queries)), "keeps too little")
             return None
-        own = _seconds(lambda: coarse(0, count))
-        one, many = _seconds(lambda: scan(queries[:1], None)), _seconds(lambda: scan(queries, None))
-        most = _worthwhile(own, one, (many - one) / max(len(queries) - 1, 1), len(queries))
+        own, few = _seconds(partial(coarse, 0, count)), groups[0]
+        one, many = (_seconds(partial(scan, some, None)) for some in (few[:1], few))
+        most = _worthwhile(own, one, (many - one) / max(len(few) - 1, 1), len(queries))
         told = Routing(most > 0, recall, len(queries), one / own)
         if not most:
             self._refused(told, "is no faster")
