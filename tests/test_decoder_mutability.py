@@ -38,8 +38,7 @@ from tests.conformance_support import TINY, make_conformance, prose
 from tests.decoder_support import make_published
 
 QUICK, LONG = 20, 200
-CLOSE = 2e-5  # of scores, in the middle: 1.04e-5 at most in 200 histories (products by oneDNN)
-MOVED = 2e-4  # of logits, in the middle: a number of what was read that rests elsewhere moves all
+CLOSE, MOVED = 2e-5, 2e-4  # of scores and of logits, in the middle (README: worst of 200)
 STEP = 1e-3  # other batches sum in another order: now and then a number rests one code further
 NAMES = [*map(str, range(20)), *(f"note-{n}" for n in range(20))]  # numbers, and what is hashed
 Held = dict[str, DocumentText]
