@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
@@ -38,10 +37,9 @@ from rich.console import Console
 from tokenizers import Tokenizer
 
 from benchmarks import rag
-from benchmarks.recall import beside_rag
+from benchmarks.recall import beside_rag, compared
 from benchmarks.server_process import ServerProcess
 from memsvc.bench.lines import read_lines
-from memsvc.bench.metrics import percentiles
 from memsvc.bench.table import report_table
 
 _BANK = "ingest"
@@ -214,13 +212,8 @@ def recalls(client: MemoryClient, questions: Sequence[str], documents: int) -> d
         time.sleep(_REST)
         theirs.append(opponent.flat(question).whole)
         forward += usage.forward_ms
-    return {
-        "n": len(questions),
-        **{f"{name}_ms": value for name, value in percentiles(wall).items()},
-        **{f"rag_{name}_ms": value for name, value in percentiles(theirs).items()},
-        "against_rag": round(median(wall) / median(theirs), 3),
-        "share_outside_forward": round(1 - forward / sum(wall), 4),
-    }
+    share = round(1 - forward / sum(wall), 4)
+    return {**compared(wall, theirs), "share_outside_forward": share}
 
 
 def restart_seconds(data: Path, log: Path, question: str) -> float:

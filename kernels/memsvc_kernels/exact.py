@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from memsvc_kernels.codes import Codes
 from memsvc_kernels.routing import route, route_layer
-from memsvc_kernels.scan import Routed, check_codes
+from memsvc_kernels.scan import Routed, check_codes, in_bank
 
 
 def route_exactly(
@@ -32,7 +32,8 @@ def route_exactly(
     flat = queries.reshape(len(queries), -1)
     owners = chunk_document if rows is None else chunk_document[rows]
     keys = _Widened(codes, rows, None, (len(owners), flat.shape[1]))
-    return _in_bank(route(flat, keys, owners, allowed, k, precedence), rows)
+    found = route(flat, keys, owners, allowed, k, precedence)
+    return found if rows is None else in_bank(found, rows)
 
 
 def route_layer_exactly(
@@ -53,7 +54,8 @@ def route_layer_exactly(
     owners = chunk_document if rows is None else chunk_document[rows]
     keys = _Widened(codes, rows, layer, (len(owners), width))
     rest = (allowed, k, query_reduce, chunk_reduce, precedence)
-    return _in_bank(route_layer(queries, keys, owners, *rest), rows)
+    found = route_layer(queries, keys, owners, *rest)
+    return found if rows is None else in_bank(found, rows)
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,3 @@ class _Widened:
             return self.codes.layer_keys(self.layer, wanted)
         wide = self.codes.keys(wanted)
         return wide.reshape(len(wide), -1)
-
-
-def _in_bank(found: Routed, rows: NDArray[np.int64] | None) -> Routed:
-    """What was found, with chunks counted as in the bank."""
-    if rows is None:
-        return found
-    documents, scores, chunks = found
-    return documents, scores, np.append(rows, -1)[chunks]

@@ -194,8 +194,13 @@ def _refined(
     counts = np.searchsorted(chunk_document, wanted, side="right") - starts
     owner = np.repeat(wanted, counts)
     chunks = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(len(owner))
-    documents, scores, best = again(codes.keys(chunks), owner)
-    return documents, scores, np.where(best < 0, -1, np.append(chunks, -1)[best])
+    return in_bank(again(codes.keys(chunks), owner), chunks)
+
+
+def in_bank(found: Routed, chunks: NDArray[np.int64]) -> Routed:
+    """What was found among some of a bank's chunks, with chunks counted as in the bank."""
+    documents, scores, best = found
+    return documents, scores, np.append(chunks, -1)[best]  # -1 reads the last one
 
 
 def _tiles(
